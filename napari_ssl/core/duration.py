@@ -1,0 +1,36 @@
+"""How long to train: "500 epochs" (passes over the training slices) or "300 iterations" (optimiser steps)."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from napari_ssl.errors import CatalogueError
+
+__all__ = ["Duration"]
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of training; read from text because forms, command lines and records carry it as text."""
+
+    amount: int
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Read ``"N epochs"`` or ``"N iterations"``; CatalogueError otherwise."""
+        match = re.fullmatch(r"\s*(\d{1,7})\s*(epoch|iteration)s?\s*", text)
+        if not match:
+            raise CatalogueError(f"duration {text!r}: write a number and a unit, e.g. '500 epochs' or '300 iterations'")
+        return cls(int(match[1]), match[2] + "s")
+
+    def iterations(self, n_slices: int, batch_size: int) -> int:
+        """Return the number of optimiser steps over `n_slices` training slices; at least one for a positive amount."""
+        if self.unit == "iterations":
+            return self.amount
+        return self.amount * max(1, math.ceil(n_slices / batch_size))
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.unit}"

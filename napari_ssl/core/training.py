@@ -1,0 +1,269 @@
+"""The order for a training or prediction: everything that a process without the study's database needs to know."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.errors import SpecError
+
+__all__ = ["PredictionSpec", "Preprocessing", "Role", "StartModel", "TrainingItem", "TrainingSpec", "spec_from_dict"]
+
+
+class Role(StrEnum):
+    """Why an item is in a training set."""
+
+    LABELLED = "labelled"
+    CORRECTED = "corrected"
+    ACCEPTED = "accepted"
+    UNLABELLED = "unlabelled"
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the item brings labels that a person stands for."""
+        return self is not Role.UNLABELLED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """How images reach the network; one per study, part of every model's card.
+
+    Parameters
+    ----------
+    pixel_spacing_mm : float
+        In-plane spacing that slices are resampled to (bilinear; labels nearest); 0 keeps the native spacing.
+    crop_yx : tuple of int
+        Size of a training slice, centre-cropped or zero-padded; multiples of 16. Prediction always sees whole slices.
+    low_percentile, high_percentile : float
+        Percentiles of the whole image (all frames) that map to 0 and 1; values are clipped.
+    """
+
+    pixel_spacing_mm: float = 0.0
+    crop_yx: tuple[int, int] = (224, 224)
+    low_percentile: float = 0.5
+    high_percentile: float = 99.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "crop_yx", tuple(int(c) for c in self.crop_yx))
+        if not (self.pixel_spacing_mm == 0 or 0.05 <= self.pixel_spacing_mm <= 50):
+            raise SpecError(f"pixel_spacing_mm must be 0 (native) or 0.05 to 50, got {self.pixel_spacing_mm}")
+        if len(self.crop_yx) != 2 or any(c < 16 or c % 16 for c in self.crop_yx):
+            raise SpecError(f"crop_yx must be two multiples of 16, got {self.crop_yx}")
+        if not 0 <= self.low_percentile < self.high_percentile <= 100:
+            raise SpecError(f"percentiles must be 0 <= low < high <= 100, got {self.low_percentile}, {self.high_percentile}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingItem:
+    """One case in an order.
+
+    Parameters
+    ----------
+    case_id, subject_id, image_path, image_hash : str
+        As in `Case`; the path is absolute.
+    spacing_zyx_mm : tuple of three floats
+    frames : tuple of int
+        For items with labels: the labelled frames that are used. For unlabelled items: the frames to use.
+    role : Role
+    weight : float
+        Weight of the item's loss.
+    label_path : str or None
+        Absolute path of the label file ``(T, Z, Y, X)``.
+    label_hash : str or None
+    ed_frame, es_frame : int or None
+        For clinical indices in evaluations.
+    """
+
+    case_id: str
+    subject_id: str
+    image_path: str
+    image_hash: str
+    spacing_zyx_mm: tuple[float, float, float]
+    frames: tuple[int, ...]
+    role: Role
+    weight: float = 1.0
+    label_path: str | None = None
+    label_hash: str | None = None
+    ed_frame: int | None = None
+    es_frame: int | None = None
+    frame_interval_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "role", Role(self.role))
+        object.__setattr__(self, "frames", tuple(int(f) for f in self.frames))
+        object.__setattr__(self, "spacing_zyx_mm", tuple(float(s) for s in self.spacing_zyx_mm))
+        if not self.frames:
+            raise SpecError(f"case {self.case_id}: an item needs at least one frame")
+        if self.role.has_labels != (self.label_path is not None and self.label_hash is not None):
+            raise SpecError(f"case {self.case_id}: role {self.role} and label path {self.label_path!r} contradict")
+        if not 0 <= self.weight <= 1000:
+            raise SpecError(f"case {self.case_id}: weight must be in [0, 1000], got {self.weight}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartModel:
+    """Weights to start from or to predict with."""
+
+    model_id: str
+    weights_path: str
+    weights_hash: str
+    network: str
+    network_parameters: dict[str, Any]
+    preprocessing: Preprocessing
+
+
+def _digest(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _item_identity(item: TrainingItem) -> dict[str, Any]:
+    """What decides the result, paths left out: a study that was moved gives the same run."""
+    kept = dataclasses.asdict(item)
+    kept.pop("image_path")
+    kept.pop("label_path")
+    return kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSpec:
+    """A training run in full. Its `hash` names the run: same hash, same weights on the same machine.
+
+    `evaluation` holds the test items (role labelled) that old and new model are compared on; they never train.
+
+    Raises
+    ------
+    SpecError
+        A subject in two of training, validation and test; no labelled item; items of unknown role.
+    """
+
+    strategy: str
+    network: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    network_parameters: dict[str, Any] = field(default_factory=dict)
+    policy: str = "accept-all"
+    policy_parameters: dict[str, Any] = field(default_factory=dict)
+    label_scheme: LabelScheme
+    preprocessing: Preprocessing
+    items: tuple[TrainingItem, ...]
+    validation: tuple[TrainingItem, ...] = ()
+    evaluation: tuple[TrainingItem, ...] = ()
+    start: StartModel | None = None
+    seed: int = 0
+    device: str = "auto"
+    round: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("items", "validation", "evaluation"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        sets = {
+            "training": {i.subject_id for i in self.items},
+            "validation": {i.subject_id for i in self.validation},
+            "test": {i.subject_id for i in self.evaluation},
+        }
+        for first, second in (("training", "validation"), ("training", "test"), ("validation", "test")):
+            both = sorted(sets[first] & sets[second])
+            if both:
+                raise SpecError(f"subject {both[0]} is in both {first} and {second}; splits are by subject")
+        if not any(i.role.has_labels for i in self.items):
+            raise SpecError("no labelled case to train on; import cases with labels, or accept or correct some first")
+        ids = [i.case_id for i in self.items]
+        if len(set(ids)) != len(ids):
+            raise SpecError(f"case {next(i for i in ids if ids.count(i) > 1)} is twice in the training set")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over everything that decides the result; paths and device are left out."""
+        document = {
+            "strategy": self.strategy,
+            "network": self.network,
+            "parameters": self.parameters,
+            "network_parameters": self.network_parameters,
+            "policy": [self.policy, self.policy_parameters],
+            "label_scheme": self.label_scheme.to_dict(),
+            "preprocessing": dataclasses.asdict(self.preprocessing),
+            "items": [_item_identity(i) for i in self.items],
+            "validation": [_item_identity(i) for i in self.validation],
+            "evaluation": [_item_identity(i) for i in self.evaluation],
+            "start": self.start.weights_hash if self.start else None,
+            "seed": self.seed,
+        }
+        return _digest(document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types with ``"kind": "train"``."""
+        return {"kind": "train", **dataclasses.asdict(self), "label_scheme": self.label_scheme.to_dict()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionSpec:
+    """An order to label cases with one model, optionally refined by the CRF.
+
+    `crf` holds values of `CRFParameters`, or None for the plain arg-max. With `evaluate` the items bring reference
+    labels and the result is a comparison with them instead of new labels.
+    """
+
+    model: StartModel
+    label_scheme: LabelScheme
+    items: tuple[TrainingItem, ...]
+    crf: dict[str, Any] | None = None
+    keep_largest_component: bool = False
+    evaluate: bool = False
+    device: str = "auto"
+    round: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", tuple(self.items))
+        if not self.items:
+            raise SpecError("no case to predict")
+        for item in self.items:
+            if self.evaluate and not item.role.has_labels:
+                raise SpecError(f"case {item.case_id}: no reference labels to evaluate against")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over everything that decides the result."""
+        document = {
+            "weights": self.model.weights_hash,
+            "items": [[i.case_id, i.image_hash, list(i.frames)] for i in self.items],
+            "label_scheme": self.label_scheme.to_dict(),
+            "crf": self.crf,
+            "keep_largest_component": self.keep_largest_component,
+            "evaluate": self.evaluate,
+            "preprocessing": dataclasses.asdict(self.model.preprocessing),
+        }
+        return _digest(document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types with ``"kind": "predict"`` (or ``"evaluate"``)."""
+        kind = "evaluate" if self.evaluate else "predict"
+        return {"kind": kind, **dataclasses.asdict(self), "label_scheme": self.label_scheme.to_dict()}
+
+
+def _start_model(data: dict[str, Any] | None) -> StartModel | None:
+    return None if data is None else StartModel(**{**data, "preprocessing": Preprocessing(**data["preprocessing"])})
+
+
+def spec_from_dict(document: dict[str, Any]) -> TrainingSpec | PredictionSpec:
+    """Read what `to_dict` wrote; SpecError names what is malformed."""
+    try:
+        data = dict(document)
+        kind = data.pop("kind")
+        data["label_scheme"] = LabelScheme.from_dict(data["label_scheme"])
+        for name in ("items", "validation", "evaluation"):
+            if name in data:
+                data[name] = tuple(TrainingItem(**i) for i in data[name])
+        if kind == "train":
+            data["preprocessing"] = Preprocessing(**data["preprocessing"])
+            data["start"] = _start_model(data.get("start"))
+            return TrainingSpec(**data)
+        if kind in ("predict", "evaluate"):
+            data["model"] = _start_model(data["model"])
+            return PredictionSpec(**data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SpecError(f"malformed order: {type(error).__name__}: {error}") from error
+    raise SpecError(f"unknown kind of order {kind!r}; there are train, predict and evaluate")
