@@ -133,6 +133,9 @@ class AlternatingCrfParameters(FitParameters):
     alternations: int = parameter(3, "Alternations", low=1, high=20, source=f"{_BAI}, Sec. 3.2")
     per_alternation: str = parameter("100 epochs", "Training in each alternation", source=f"{_BAI}, Sec. 3.2")
     lam: float = parameter(1.0, "Weight λ of the unlabelled term", low=0, high=10, source=f"{_BAI}, Eq. 2, Sec. 3.2")
+    frames_per_case: int = parameter(
+        2, "Frames of each unlabelled case (2: ED and ES; 0: all)", low=0, high=1000, source=f"{_BAI}, Sec. 3.1"
+    )
     warm_start: bool = parameter(
         False, "Begin with the study's promoted model instead of the supervised training", source="clinician's version"
     )

@@ -21,12 +21,18 @@ class Role(StrEnum):
     LABELLED = "labelled"
     CORRECTED = "corrected"
     ACCEPTED = "accepted"
+    PSEUDO = "pseudo"
     UNLABELLED = "unlabelled"
 
     @property
     def has_labels(self) -> bool:
-        """Whether the item brings labels that a person stands for."""
+        """Whether the item brings labels, a person's or a network's."""
         return self is not Role.UNLABELLED
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether a person stands for the labels."""
+        return self in (Role.LABELLED, Role.CORRECTED, Role.ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +175,7 @@ class TrainingSpec:
             both = sorted(sets[first] & sets[second])
             if both:
                 raise SpecError(f"subject {both[0]} is in both {first} and {second}; splits are by subject")
-        if not any(i.role.has_labels for i in self.items):
+        if not any(i.role.is_vouched_for for i in self.items):
             raise SpecError("no labelled case to train on; import cases with labels, or accept or correct some first")
         ids = [i.case_id for i in self.items]
         if len(set(ids)) != len(ids):
