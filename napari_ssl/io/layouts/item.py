@@ -1,0 +1,79 @@
+"""What every layout yields: one image with its labels and what its folder says about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_ssl.core.case import CASE_ID_PATTERN, Split
+from napari_ssl.errors import StudyError
+
+__all__ = ["ImportItem", "parse_split", "sanitise_id"]
+
+_SPLIT_NAMES = {
+    "train": Split.TRAIN,
+    "training": Split.TRAIN,
+    "val": Split.VALIDATION,
+    "valid": Split.VALIDATION,
+    "validation": Split.VALIDATION,
+    "test": Split.TEST,
+    "testing": Split.TEST,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportItem:
+    """One image to be imported.
+
+    Parameters
+    ----------
+    subject_id, case_id : str
+        Fit for file names (`core.case.CASE_ID_PATTERN`).
+    image_path : Path
+        Absolute.
+    label_paths : tuple of (frame or None, Path)
+        One file per labelled frame (0-based), or ``(None, file)`` for a file with the image's own frames.
+    ed_frame, es_frame : int or None
+        0-based.
+    group : str or None
+        E.g. the diagnosis.
+    split : Split or None
+        Where the folder states it.
+    label_scheme_hint : str or None
+        Label scheme that the layout's publisher documents; never applied by itself, the study's scheme counts.
+    """
+
+    subject_id: str
+    case_id: str
+    image_path: Path
+    label_paths: tuple[tuple[int | None, Path], ...] = ()
+    ed_frame: int | None = None
+    es_frame: int | None = None
+    group: str | None = None
+    split: Split | None = None
+    label_scheme_hint: str | None = None
+
+    def __post_init__(self) -> None:
+        for what in ("subject_id", "case_id"):
+            if not re.fullmatch(CASE_ID_PATTERN, getattr(self, what)):
+                raise StudyError(
+                    f"{self.image_path}: {what} {getattr(self, what)!r} needs 1 to 80 letters, digits, '_', '-', '.', "
+                    "beginning with a letter or digit; rename the file"
+                )
+
+
+def sanitise_id(text: str) -> str:
+    """Return an identifier made of `text`: other characters become ``_``, at most 80; ``"case"`` if nothing is left."""
+    cleaned = re.sub(r"[^A-Za-z0-9_.\-]+", "_", text).lstrip("_.-").rstrip("_.")[:80]
+    return cleaned or "case"
+
+
+def parse_split(text: str, where: str) -> Split | None:
+    """Read a split's name (train, val, validation, test …); None when empty; StudyError otherwise."""
+    name = text.strip().lower()
+    if not name:
+        return None
+    if name not in _SPLIT_NAMES:
+        raise StudyError(f"{where}: split {text!r} is not known; write train, validation or test")
+    return _SPLIT_NAMES[name]
