@@ -1,0 +1,1 @@
+"""From images to class probabilities and confidence on the image's own grid."""

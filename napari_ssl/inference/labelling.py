@@ -1,0 +1,95 @@
+"""From an image to label values and confidence: the network, then the CRF or the plain arg-max.
+
+The same function makes the pseudo-labels of a strategy, the proposals that a clinician sees, and the labels that an
+evaluation compares with the reference, so that all three see the same post-processing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_ssl.core.catalogue import CRFParameters
+from napari_ssl.core.job import ShouldStop
+from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.core.training import Preprocessing
+from napari_ssl.inference.confidence import max_probability, to_uint8
+from napari_ssl.inference.predict import iter_frames
+from napari_ssl.inference.preprocess import normalise
+from napari_ssl.refinement.components import keep_largest_component
+from napari_ssl.refinement.crf import refine_frame
+
+__all__ = ["Labelling", "label_image"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labelling:
+    """What a network says about an image.
+
+    `labels` ``(T, Z, Y, X) uint8`` in the values of the scheme, zero outside the frames asked for; `confidence`
+    ``(T, Z, Y, X) uint8``, the largest softmax probability, 255 = certain; `changed` is the share of voxels that the
+    CRF changed.
+    """
+
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    changed: float
+
+
+def label_image(
+    network: torch.nn.Module,
+    image: NDArray[np.generic],
+    *,
+    preprocessing: Preprocessing,
+    spacing_zyx_mm: Sequence[float],
+    scheme: LabelScheme,
+    frames: Sequence[int],
+    device: torch.device,
+    crf: CRFParameters | None = None,
+    largest_component: bool = False,
+    batch_size: int = 20,
+    should_stop: ShouldStop | None = None,
+    on_frame: Callable[[int], None] | None = None,
+) -> Labelling:
+    """Label some frames of an image ``(T, Z, Y, X)``.
+
+    Parameters
+    ----------
+    crf : CRFParameters, optional
+        Refine each slice (Bai 2017, Eqs. 3 and 4); without, the arg-max stays.
+    largest_component : bool
+        Keep the largest connected component of each structure and frame.
+    on_frame : callable, optional
+        Called with each frame that is done.
+    """
+    grey = normalise(image, preprocessing) if crf else None
+    labels = np.zeros(image.shape, np.uint8)
+    confidence = np.zeros(image.shape, np.uint8)
+    changed = 0
+    for frame, probabilities in iter_frames(
+        network,
+        image,
+        preprocessing,
+        spacing_zyx_mm,
+        frames=frames,
+        device=device,
+        batch_size=batch_size,
+        should_stop=should_stop,
+    ):
+        classes = probabilities.argmax(axis=1).astype(np.uint8)
+        if crf is not None and grey is not None:
+            refined = refine_frame(probabilities, grey[frame], crf)
+            changed += int((refined != classes).sum())
+            classes = refined
+        if largest_component:
+            classes = keep_largest_component(classes, scheme.n_classes)
+        labels[frame] = scheme.from_classes(classes)
+        confidence[frame] = to_uint8(max_probability(probabilities))
+        if on_frame is not None:
+            on_frame(frame)
+    voxels = max(1, len(frames) * int(np.prod(image.shape[1:])))
+    return Labelling(labels=labels, confidence=confidence, changed=changed / voxels)

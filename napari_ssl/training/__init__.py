@@ -1,0 +1,1 @@
+"""Sampling, augmentation, losses, checkpoints and the one training loop that every strategy uses."""
