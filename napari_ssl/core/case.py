@@ -68,7 +68,9 @@ class Case:
         if len(self.shape_tzyx) != 4 or min(self.shape_tzyx) < 1:
             raise GeometryError(f"case {self.id}: expected a shape (T, Z, Y, X), got {self.shape_tzyx}")
         if len(self.spacing_zyx_mm) != 3 or not all(1e-3 <= s <= 1e3 for s in self.spacing_zyx_mm):
-            raise GeometryError(f"case {self.id}: spacing must be 0.001 to 1000 mm (z, y, x), got {self.spacing_zyx_mm}")
+            raise GeometryError(
+                f"case {self.id}: spacing must be 0.001 to 1000 mm (z, y, x), got {self.spacing_zyx_mm}"
+            )
         for what in ("ed_frame", "es_frame"):
             frame = getattr(self, what)
             if frame is not None and not 0 <= frame < self.n_frames:

@@ -51,16 +51,29 @@ class CRFParameters:
         1.0, "Position scale of the smoothness kernel σγ", unit="pixel", low=0.01, high=200, source=f"{_BAI}, Sec. 3.2"
     )
     intensity_range: float = parameter(
-        255.0, "Intensities [0, 1] are multiplied by this before σβ applies", low=1, high=4096,
+        255.0,
+        "Intensities [0, 1] are multiplied by this before σβ applies",
+        low=1,
+        high=4096,
         source="open in the paper; 8-bit grey values as in the authors' CRF library",
+    )
+    normalisation: str = parameter(
+        "none",
+        "Normalisation of the kernels",
+        choices=("none", "symmetric"),
+        source=f"none: {_BAI}, Eq. 4; symmetric: default of pydensecrf, a weaker CRF",
     )
     iterations: int = parameter(5, "Mean-field iterations", low=1, high=100, source="open in the paper")
     backend: str = parameter(
-        "auto", "Program", choices=("auto", "pydensecrf", "torch"),
-        source="pydensecrf where it is installed, else torch; equal within rounding",
+        "auto",
+        "Program",
+        choices=("auto", "pydensecrf", "torch"),
+        source="pydensecrf where it is installed, else torch (exact sums); see benchmarks/crf.py for how far they agree",
     )
     region: str = parameter(
-        "auto", "What is refined", choices=("auto", "uncertain", "whole"),
+        "auto",
+        "What is refined",
+        choices=("auto", "uncertain", "whole"),
         source="auto: the undecided neighbourhood for narrow kernels, whole slices for wide ones",
     )
 
@@ -84,7 +97,9 @@ class FitParameters:
     )
     batch_size: int = parameter(20, "Slices per optimiser step", low=1, high=512, source=f"{_BAI}, Sec. 3.2")
     augmentation: str = parameter(
-        "strong", "Augmentation", choices=("none", "paper", "strong"),
+        "strong",
+        "Augmentation",
+        choices=("none", "paper", "strong"),
         source="paper: translation, rotation, scaling, intensity (Bai 2017); strong: as in nnU-Net",
     )
     precision: str = parameter(
@@ -94,7 +109,10 @@ class FitParameters:
         100, "Validate every", unit="iterations", low=1, high=100000, source="project default"
     )
     patience: int = parameter(
-        0, "Stop early after so many validations without a better Dice (0: never)", low=0, high=1000,
+        0,
+        "Stop early after so many validations without a better Dice (0: never)",
+        low=0,
+        high=1000,
         source="project default",
     )
     keep: str = parameter(
@@ -169,7 +187,9 @@ class ResUNetParameters:
 class Fcn17Parameters:
     """The VGG-like fully convolutional network of Bai 2017, Fig. 1."""
 
-    base_channels: int = parameter(16, "Channels of the first block", low=2, high=128, source="public reference of the authors")
+    base_channels: int = parameter(
+        16, "Channels of the first block", low=2, high=128, source="public reference of the authors"
+    )
 
     def __post_init__(self) -> None:
         validate(self)
@@ -180,7 +200,9 @@ class OracleParameters:
     """A stand-in for the clinician that knows the reference."""
 
     accept_dice: float = parameter(0.9, "Accept above this mean Dice", low=0, high=1, source="project default")
-    correct_cases: int = parameter(3, "Correct so many of the other cases, the worst first", low=0, high=100000, source="project default")
+    correct_cases: int = parameter(
+        3, "Correct so many of the other cases, the worst first", low=0, high=100000, source="project default"
+    )
 
     def __post_init__(self) -> None:
         validate(self)
@@ -269,8 +291,13 @@ STRATEGIES: Mapping[str, StrategyEntry] = _by_name(
         presets={
             "quick": {"duration": "400 iterations", "from_scratch": False, "learning_rate": 5e-4},
             "paper": {
-                "duration": "500 epochs", "loss": "cross-entropy", "optimiser": "sgd", "learning_rate": 1e-3,
-                "schedule": "constant", "augmentation": "paper", "weight_decay": 0.0,
+                "duration": "500 epochs",
+                "loss": "cross-entropy",
+                "optimiser": "sgd",
+                "learning_rate": 1e-3,
+                "schedule": "constant",
+                "augmentation": "paper",
+                "weight_decay": 0.0,
             },
         },
     ),
@@ -286,9 +313,15 @@ STRATEGIES: Mapping[str, StrategyEntry] = _by_name(
         presets={
             "paper": {},
             "quick": {
-                "initial": "400 iterations", "per_alternation": "150 iterations", "optimiser": "adamw",
-                "schedule": "poly", "loss": "dice-cross-entropy", "augmentation": "strong", "learning_rate": 5e-4,
-                "weight_decay": 1e-4, "warm_start": True,
+                "initial": "400 iterations",
+                "per_alternation": "150 iterations",
+                "optimiser": "adamw",
+                "schedule": "poly",
+                "loss": "dice-cross-entropy",
+                "augmentation": "strong",
+                "learning_rate": 5e-4,
+                "weight_decay": 1e-4,
+                "warm_start": True,
             },
         },
     ),

@@ -77,7 +77,9 @@ def validate(parameters: Any) -> None:
             low = -float("inf") if info.low is None else info.low
             high = float("inf") if info.high is None else info.high
             if not low <= value <= high:  # also refuses NaN
-                raise CatalogueError(f"{where}: must be in [{low:g}, {high:g}] {info.unit}".rstrip() + f"; got {value!r}")
+                raise CatalogueError(
+                    f"{where}: must be in [{low:g}, {high:g}] {info.unit}".rstrip() + f"; got {value!r}"
+                )
 
 
 def from_mapping(parameter_type: type, values: Mapping[str, Any]) -> Any:
@@ -100,7 +102,9 @@ def from_texts(parameter_type: type, words: tuple[str, ...]) -> dict[str, Any]:
         kind = infos[name].type
         try:
             if kind is bool:
-                values[name] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+                values[name] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+                    text.lower()
+                ]
             else:
                 values[name] = kind(text)
         except (KeyError, ValueError):

@@ -61,7 +61,9 @@ class Preprocessing:
         if len(self.crop_yx) != 2 or any(c < 16 or c % 16 for c in self.crop_yx):
             raise SpecError(f"crop_yx must be two multiples of 16, got {self.crop_yx}")
         if not 0 <= self.low_percentile < self.high_percentile <= 100:
-            raise SpecError(f"percentiles must be 0 <= low < high <= 100, got {self.low_percentile}, {self.high_percentile}")
+            raise SpecError(
+                f"percentiles must be 0 <= low < high <= 100, got {self.low_percentile}, {self.high_percentile}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,11 @@ from napari_ssl.inference.preprocess import normalise
 from napari_ssl.refinement.components import keep_largest_component
 from napari_ssl.refinement.crf import refine_frame
 
-__all__ = ["Labelling", "label_image"]
+__all__ = ["Labelling", "LabellingStopped", "label_image"]
+
+
+class LabellingStopped(Exception):  # noqa: N818 (no error: somebody asked)
+    """The labelling was asked to stop; nothing of the case under way was kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,11 +69,17 @@ def label_image(
         Keep the largest connected component of each structure and frame.
     on_frame : callable, optional
         Called with each frame that is done.
+
+    Raises
+    ------
+    LabellingStopped
+        `should_stop` said yes before the last frame.
     """
     grey = normalise(image, preprocessing) if crf else None
     labels = np.zeros(image.shape, np.uint8)
     confidence = np.zeros(image.shape, np.uint8)
     changed = 0
+    n_done = 0
     for frame, probabilities in iter_frames(
         network,
         image,
@@ -89,7 +99,10 @@ def label_image(
             classes = keep_largest_component(classes, scheme.n_classes)
         labels[frame] = scheme.from_classes(classes)
         confidence[frame] = to_uint8(max_probability(probabilities))
+        n_done += 1
         if on_frame is not None:
             on_frame(frame)
+    if n_done < len(frames):
+        raise LabellingStopped("stopped on request between two cases")
     voxels = max(1, len(frames) * int(np.prod(image.shape[1:])))
     return Labelling(labels=labels, confidence=confidence, changed=changed / voxels)

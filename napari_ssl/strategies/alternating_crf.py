@@ -49,7 +49,11 @@ class AlternatingCrf:
         p = parameters
         self.crf = (
             CRFParameters(
-                w1=p.w1, w2=p.w2, sigma_alpha=p.sigma_alpha, sigma_beta=p.sigma_beta, sigma_gamma=p.sigma_gamma,
+                w1=p.w1,
+                w2=p.w2,
+                sigma_alpha=p.sigma_alpha,
+                sigma_beta=p.sigma_beta,
+                sigma_gamma=p.sigma_gamma,
                 iterations=p.crf_iterations,
             )
             if p.crf
@@ -70,7 +74,10 @@ class AlternatingCrf:
             labels = lab.refine(lab.predict(theta, unlabelled), crf=self.crf, step=f"{name}: label maps")  # step 1
             labels = lab.review(labels, step=f"{name}: review")
             theta = lab.fit(  # step 2, Eq. 2
-                lab.labelled + p.lam * labels, start=theta, duration=p.per_alternation,
-                step=f"{name}: network", parameters=p,
+                lab.labelled + p.lam * labels,
+                start=theta,
+                duration=p.per_alternation,
+                step=f"{name}: network",
+                parameters=p,
             )
         return theta

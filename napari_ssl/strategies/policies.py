@@ -18,8 +18,9 @@ from napari_ssl.core.decision import Verdict
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.errors import SpecError
+from napari_ssl.measures.agreement import mean_dice
 
-__all__ = ["AcceptAll", "Judgement", "Oracle", "Policy", "Proposal", "make_policy", "mean_dice"]
+__all__ = ["AcceptAll", "Judgement", "Oracle", "Policy", "Proposal", "make_policy"]
 
 Labels = NDArray[np.uint8]
 
@@ -60,17 +61,6 @@ class AcceptAll:
     def judge(self, proposals: Sequence[Proposal]) -> dict[str, Judgement]:
         """Accept everything."""
         return {p.case_id: Judgement(verdict=Verdict.ACCEPT) for p in proposals}
-
-
-def mean_dice(labels: Labels, reference: Labels, scheme: LabelScheme) -> float:
-    """Mean Dice over the structures of the scheme; a structure that neither holds is left out (1.0 if none is left)."""
-    scores = []
-    for value in scheme.values:
-        a, b = labels == value, reference == value
-        total = int(a.sum()) + int(b.sum())
-        if total:
-            scores.append(2.0 * int((a & b).sum()) / total)
-    return float(np.mean(scores)) if scores else 1.0
 
 
 class Oracle:

@@ -1,0 +1,1 @@
+"""The commands of ``napari-ssl``, one group a file; `options` holds what they share."""

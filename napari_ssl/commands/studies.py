@@ -1,0 +1,184 @@
+"""``study new | import | status | check`` and ``export``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from napari_ssl.commands.options import JSON, STUDY, catching, report, say
+from napari_ssl.core.case import Split
+from napari_ssl.core.label_scheme import PRESETS, LabelScheme
+from napari_ssl.core.training import Preprocessing
+from napari_ssl.errors import StudyError
+
+__all__ = ["COMMANDS"]
+
+
+@click.group()
+def study() -> None:
+    """Make a study, import images, see what is in it and what is wrong with it."""
+
+
+@study.command("new")
+@STUDY
+@click.option(
+    "--labels",
+    required=True,
+    metavar="SCHEME",
+    help=f"What the label values mean: {', '.join(PRESETS)}, or VALUE=NAME:ROLE,… (roles: lv_cavity, rv_cavity, "
+    "myocardium, aorta, other). Never guessed from files.",
+)
+@click.option("--name", help="Name of the study; by default the folder's.")
+@click.option("--pixel-spacing", type=float, default=0.0, metavar="MM", help="Resample slices to this; 0: native.")
+@click.option("--crop", type=int, nargs=2, default=(224, 224), show_default=True, help="Training slice (y, x).")
+@JSON
+@catching
+def new(study: Path, labels: str, name: str | None, pixel_spacing: float, crop: tuple[int, int], as_json: bool) -> None:
+    """Make an empty study in the folder STUDY."""
+    from napari_ssl.study.study import Study
+
+    preprocessing = Preprocessing(pixel_spacing_mm=pixel_spacing, crop_yx=crop)
+    with Study.create(study, label_scheme=LabelScheme.parse(labels), preprocessing=preprocessing, name=name) as made:
+        document = {"study": str(made.folder), "name": made.name, "label_scheme": made.label_scheme.to_dict()}
+    meaning = ", ".join(f"{s['value']}={s['name']}" for s in document["label_scheme"]["structures"])
+    report(document, as_json, [f"Study {document['name']} in {document['study']}; labels: {meaning}"])
+
+
+@study.command("import")
+@STUDY
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--layout", default="auto", show_default=True, metavar="NAME", help="auto, acdc, plain or files.")
+@click.option("--split", type=click.Choice(["auto", *[s.value for s in Split]]), default="auto", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides the automatic split.")
+@click.option("--dry-run", is_flag=True, help="Show what was found and write nothing.")
+@JSON
+@catching
+def import_(
+    study: Path, paths: tuple[Path, ...], layout: str, split: str, seed: int, dry_run: bool, as_json: bool
+) -> None:
+    """Import images (and labels) from folders or files. What is there already is left as it is."""
+    from napari_ssl.io.layouts import scan
+    from napari_ssl.study.study import Study
+
+    with Study.open(study, read_only=dry_run) as opened:
+        items = [item for found in _scan(scan, paths, layout) for item in found]
+        if dry_run:
+            document: dict[str, Any] = {"found": [_found(i) for i in items]}
+            report(
+                document,
+                as_json,
+                [f"{f['case_id']}: {f['image']} ({f['labels']} label files)" for f in document["found"]],
+            )
+            return
+
+        def progress(done: int, total: int, what: str) -> None:
+            if not as_json:
+                say(f"[{done}/{total}] {what}")
+
+        result = opened.add_cases(items, split=split, seed=seed, progress=progress)
+    document = {
+        "added": list(result.added),
+        "skipped": list(result.skipped),
+        "failed": [{"path": str(path), "message": message} for path, message in result.failed],
+    }
+    lines = [
+        f"{len(result.added)} cases imported, {len(result.skipped)} were there already, {len(result.failed)} failed"
+    ]
+    report(document, as_json, lines + [f"  {f['path']}: {f['message']}" for f in document["failed"]])
+    if result.failed and not result.added and not result.skipped:
+        raise StudyError(f"{study}: nothing could be imported; see the messages above")
+
+
+def _scan(scan: Any, paths: tuple[Path, ...], layout: str) -> list[Any]:
+    folders = [p for p in paths if p.is_dir()]
+    files = [p for p in paths if not p.is_dir()]
+    return [scan(f, layout) for f in folders] + (
+        [scan(files, "files" if layout == "auto" else layout)] if files else []
+    )
+
+
+def _found(item: Any) -> dict[str, Any]:
+    return {
+        "case_id": item.case_id,
+        "subject_id": item.subject_id,
+        "image": str(item.image_path),
+        "labels": len(item.label_paths),
+        "split": item.split,
+    }
+
+
+@study.command("status")
+@STUDY
+@JSON
+@catching
+def status(study: Path, as_json: bool) -> None:
+    """Count cases by split and state; name models, jobs and the round."""
+    from napari_ssl.study.study import Study
+
+    with Study.open(study, read_only=True) as opened:
+        document = opened.status()
+    report(document, as_json, _lines(document))
+
+
+def _lines(document: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key.replace('_', ' ')}:", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key.replace('_', ' ')}: {'none' if value is None else value}")
+    return lines
+
+
+@study.command("check")
+@STUDY
+@JSON
+@catching
+def check(study: Path, as_json: bool) -> None:
+    """Find what is wrong: changed or missing images, labels that do not fit, subjects in two splits, stray files."""
+    from napari_ssl.study.study import Study
+
+    with Study.open(study, read_only=True) as opened:
+        findings = [dataclasses.asdict(f) for f in opened.check()]
+    lines = [f"{f['severity']}: {f['case_id'] or ''} {f['message']} → {f['remedy']}" for f in findings]
+    report({"findings": findings}, as_json, lines or ["Nothing is wrong."])
+    errors = [f for f in findings if str(f["severity"]) == "error"]
+    if errors:
+        raise StudyError(f"{study}: {len(errors)} of {len(findings)} findings are errors")
+
+
+@click.command("export")
+@STUDY
+@click.option("--format", "format_", type=click.Choice(["nifti", "csv"]), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for what is written.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    default=("accepted", "corrected"),
+    show_default=True,
+    help="Review states to export (may be repeated); 'all' takes every case that has labels.",
+)
+@click.option("--split", type=click.Choice([s.value for s in Split]), help="Only this split.")
+@JSON
+@catching
+def export(study: Path, format_: str, out: Path, states: tuple[str, ...], split: str | None, as_json: bool) -> None:
+    """Write labels (NIfTI in the image's exact geometry) or clinical indices (CSV)."""
+    from napari_ssl.study.exporting import export_study
+    from napari_ssl.study.study import Study
+
+    with Study.open(study, read_only=True) as opened:
+        written = export_study(
+            opened,
+            out,
+            format_,
+            states=states,
+            split=Split(split) if split else None,
+        )
+    report({"written": [str(p) for p in written]}, as_json, [str(p) for p in written] or ["Nothing to export."])
+
+
+COMMANDS = (study, export)

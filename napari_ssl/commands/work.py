@@ -1,0 +1,195 @@
+"""``train``, ``predict`` and ``evaluate``: the same work as the window's jobs, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from napari_ssl.commands.options import DEVICE, JSON, STUDY, catching, report, say
+from napari_ssl.core.case import Split
+from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, choose
+from napari_ssl.core.job import Event, EventKind
+from napari_ssl.core.parameters import from_texts
+
+__all__ = ["COMMANDS"]
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask for a stop with a checkpoint; a second Ctrl-C ends at once."""
+    asked = threading.Event()
+
+    def ask(_signal: int, _frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        say("Stopping after the next checkpoint (again to end at once) …")
+
+    kept = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _teller(quiet: bool) -> Callable[[Event], None]:
+    last = {"text": ""}
+
+    def tell(event: Event) -> None:
+        if quiet:
+            return
+        data = event.data
+        if event.kind is EventKind.NOTICE:
+            say(f"note: {data['message']}")
+        elif event.kind is EventKind.PROGRESS and (data.get("validation_dice") or data["step"] != last["text"]):
+            last["text"] = data["step"]
+            dice = data.get("validation_dice") or {}
+            scores = " ".join(f"{k} {v:.3f}" for k, v in dice.items() if v is not None)
+            loss = f", loss {data['loss']:.3f}" if data.get("loss") is not None else ""
+            say(
+                f"{100 * data.get('fraction', 0):3.0f} %  {data['step']}{loss}" + (f", Dice {scores}" if scores else "")
+            )
+
+    return tell
+
+
+def _run(study: Path, make: Callable[[Any], Any], as_json: bool) -> dict[str, Any]:
+    from napari_ssl.jobs.runner import run_here
+    from napari_ssl.study.study import Study
+
+    with Study.open(study) as opened, _stop_on_signal() as should_stop:
+        return run_here(opened, make(opened), _teller(as_json), should_stop)
+
+
+@click.command()
+@STUDY
+@click.option("--strategy", required=True, metavar="NAME", help="See: napari-ssl strategies")
+@click.option("--network", metavar="NAME", help="See: napari-ssl networks")
+@click.option("--preset", metavar="NAME", help="Parameter values to start from: paper (as published), quick (minutes).")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")
+@click.option("--network-set", multiple=True, metavar="KEY=VALUE", help="A parameter of the network; repeatable.")
+@click.option("--policy", default="accept-all", show_default=True, help=f"Who reviews: {', '.join(POLICIES)}.")
+@click.option("--policy-set", multiple=True, metavar="KEY=VALUE", help="A parameter of the policy; repeatable.")
+@click.option("--references", type=click.Path(path_type=Path), help="Folder with <case>.nii.gz that the oracle knows.")
+@click.option("--labelled", metavar="CASE,…", help="For experiments: only these keep their expert labels.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@DEVICE
+@JSON
+@catching
+def train(
+    study: Path,
+    strategy: str,
+    network: str | None,
+    preset: str | None,
+    settings: tuple[str, ...],
+    network_set: tuple[str, ...],
+    policy: str,
+    policy_set: tuple[str, ...],
+    references: Path | None,
+    labelled: str | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train a model; it is a candidate until it is promoted (the first is promoted at once)."""
+    from napari_ssl.rounds import training_spec
+    from napari_ssl.rounds.policy_review import read_truth_folder
+
+    entry = choose(STRATEGIES, strategy, "strategy")
+    network_entry = choose(NETWORKS, network or entry.network, "network")
+    policy_values = from_texts(choose(POLICIES, policy, "policy").parameters, policy_set)
+
+    def make(opened: Any) -> Any:
+        values = dict(policy_values)
+        if references is not None:
+            values["references"] = read_truth_folder(opened, references)
+        return training_spec(
+            opened,
+            strategy=strategy,
+            network=network,
+            preset=preset,
+            overrides=from_texts(entry.parameters, settings),
+            network_overrides=from_texts(network_entry.parameters, network_set),
+            policy=policy,
+            policy_parameters=values,
+            seed=seed,
+            device=device,
+            labelled_only=labelled.split(",") if labelled else None,
+        )
+
+    result = _run(study, make, as_json)
+    report(
+        result, as_json, [f"Model {result['model_id']} after {result['seconds']:.0f} s", *_metrics(result["metrics"])]
+    )
+
+
+def _metrics(metrics: dict[str, Any]) -> list[str]:
+    lines = []
+    for split, summary in metrics.items():
+        mean = summary["mean"]
+        dice = ", ".join(f"{k} {v:.3f}" for k, v in mean["dice"].items())
+        ef = ", ".join(f"{k} {v:.1f}" for k, v in mean["ef_abs_error_points"].items())
+        lines.append(f"  {split} ({summary['n']} cases): Dice {dice}" + (f"; EF error {ef} points" if ef else ""))
+    return lines
+
+
+@click.command()
+@STUDY
+@click.option("--model", "model_id", metavar="ID", help="By default the promoted one.")
+@click.option("--cases", metavar="CASE,…", help="By default every training case without labels or a decision.")
+@click.option("--crf/--no-crf", default=True, show_default=True, help="Refine with the dense CRF.")
+@click.option("--largest-component", is_flag=True, help="Keep the largest component of each structure and frame.")
+@DEVICE
+@JSON
+@catching
+def predict(
+    study: Path,
+    model_id: str | None,
+    cases: str | None,
+    crf: bool,
+    largest_component: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Propose labels, confidence and volume curves."""
+    from napari_ssl.rounds import prediction_spec
+
+    result = _run(
+        study,
+        lambda opened: prediction_spec(
+            opened,
+            model_id=model_id,
+            cases=cases.split(",") if cases else None,
+            crf=crf,
+            keep_largest_component=largest_component,
+            device=device,
+        ),
+        as_json,
+    )
+    lines = [f"{len(result['cases'])} cases labelled by {result['model_id']} in {result['seconds']:.0f} s"]
+    report(result, as_json, lines + [f"  {case}: {message}" for case, message in result["failed"].items()])
+
+
+@click.command()
+@STUDY
+@click.option("--model", "model_id", metavar="ID", help="By default the promoted one.")
+@click.option("--split", type=click.Choice([s.value for s in Split]), default="test", show_default=True)
+@DEVICE
+@JSON
+@catching
+def evaluate(study: Path, model_id: str | None, split: str, device: str, as_json: bool) -> None:
+    """Compare a model with the expert's labels: Dice, HD95, ASD, NSD (mm), EDV, ESV and EF errors."""
+    from napari_ssl.rounds import evaluation_spec
+
+    result = _run(study, lambda o: evaluation_spec(o, model_id=model_id, split=split, device=device), as_json)
+    report(result, as_json, [f"Model {result['model_id']}", *_metrics({split: result["summary"]})])
+
+
+COMMANDS = (train, predict, evaluate)

@@ -1,0 +1,41 @@
+"""The table of contents of the whole program: what one round is made of.
+
+::
+
+    order (orders)  ──▶  execute (execution, in a process of its own, no database)  ──▶  adopt (adoption, in the study)
+
+    propose a round:   prediction_spec → execute → adopt        labels, confidence and curves for the clinician
+    decide:            the clinician, or review_by_policy        accept, correct, reject, defer
+    retrain:           training_spec → execute → adopt          a candidate model, compared with the promoted one
+    evaluate:          evaluation_spec → execute → adopt        a model on the test split
+
+torch is imported when something is executed, not before.
+"""
+
+from __future__ import annotations
+
+from napari_ssl.rounds.adoption import adopt, adopt_parked, hand_in_decisions
+from napari_ssl.rounds.execution import ParkedForReview, StoppedByRequest, execute
+from napari_ssl.rounds.orders import (
+    TrainingSetCounts,
+    count_training_set,
+    evaluation_spec,
+    prediction_spec,
+    training_spec,
+)
+from napari_ssl.rounds.policy_review import review_by_policy
+
+__all__ = [
+    "ParkedForReview",
+    "StoppedByRequest",
+    "TrainingSetCounts",
+    "adopt",
+    "adopt_parked",
+    "count_training_set",
+    "evaluation_spec",
+    "execute",
+    "hand_in_decisions",
+    "prediction_spec",
+    "review_by_policy",
+    "training_spec",
+]

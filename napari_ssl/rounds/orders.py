@@ -1,0 +1,305 @@
+"""From the state of a study to an order: which cases enter a training, with which labels and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_ssl.core.case import Case, Split
+from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, CRFParameters, choose, preset_values
+from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
+from napari_ssl.core.parameters import from_mapping
+from napari_ssl.core.segmentation import Segmentation, Source
+from napari_ssl.core.training import PredictionSpec, Preprocessing, Role, StartModel, TrainingItem, TrainingSpec
+from napari_ssl.errors import SpecError, UnknownCaseError
+from napari_ssl.study.study import Study
+
+__all__ = [
+    "TrainingSetCounts",
+    "count_training_set",
+    "evaluation_spec",
+    "prediction_spec",
+    "start_model",
+    "training_spec",
+]
+
+_FINAL = {Verdict.ACCEPT: Role.ACCEPTED, Verdict.CORRECT: Role.CORRECTED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSetCounts:
+    """How many cases would enter a training now, by role, and how many are left out."""
+
+    labelled: int = 0
+    accepted: int = 0
+    corrected: int = 0
+    unlabelled: int = 0
+    rejected_left_out: int = 0
+    validation: int = 0
+    test: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What stands about the cases of a study: labels and the newest decision of any reader."""
+
+    segmentations: Mapping[int, Segmentation]
+    reference: Mapping[str, Segmentation]
+    state: Mapping[str, ReviewState]
+    decision: Mapping[str, Decision | None]
+
+
+def _standing(study: Study) -> _Standing:
+    segmentations = {s.id: s for s in study.segmentations()}
+    reference: dict[str, Segmentation] = {}
+    proposal: dict[str, int] = {}
+    for s in segmentations.values():
+        if s.source is Source.REFERENCE:
+            reference[s.case_id] = s
+        elif s.source in (Source.MODEL, Source.REFINED):
+            proposal[s.case_id] = max(s.id, proposal.get(s.case_id, 0))
+    by_reader: dict[str, dict[str, list[Decision]]] = defaultdict(lambda: defaultdict(list))
+    for d in study.decisions():
+        by_reader[d.case_id][d.reader].append(d)
+    state: dict[str, ReviewState] = {}
+    decision: dict[str, Decision | None] = {}
+    for case_id, readers in by_reader.items():
+        found = [review_state(list(ds), proposal_id=proposal.get(case_id)) for ds in readers.values()]
+        with_decision = [(s, d) for s, d in found if d is not None]
+        state[case_id], decision[case_id] = (
+            max(with_decision, key=lambda pair: (pair[1].decided_at, pair[1].id)) if with_decision else found[0]
+        )
+    return _Standing(segmentations, reference, state, decision)
+
+
+def _item(
+    study: Study, case: Case, role: Role, segmentation: Segmentation | None = None, frames: Sequence[int] = ()
+) -> TrainingItem:
+    return TrainingItem(
+        case_id=case.id,
+        subject_id=case.subject_id,
+        image_path=case.image_path,
+        image_hash=case.image_hash,
+        spacing_zyx_mm=case.spacing_zyx_mm,
+        frames=tuple(frames) or (segmentation.frames if segmentation else tuple(range(case.n_frames))),
+        role=role,
+        label_path=str(study.folder / segmentation.label_path) if segmentation else None,
+        label_hash=segmentation.label_hash if segmentation else None,
+        ed_frame=case.ed_frame,
+        es_frame=case.es_frame,
+        frame_interval_ms=case.frame_interval_ms,
+    )
+
+
+def _training_item(study: Study, case: Case, standing: _Standing) -> TrainingItem | None:
+    """The item of a training case; None when a reader rejected it (it comes back with the next proposal)."""
+    decision = standing.decision.get(case.id)
+    if decision is not None and decision.verdict in _FINAL:
+        return _item(study, case, _FINAL[decision.verdict], standing.segmentations[decision.segmentation_id])
+    if case.id in standing.reference:
+        return _item(study, case, Role.LABELLED, standing.reference[case.id])
+    if standing.state.get(case.id) is ReviewState.REJECTED:
+        return None
+    return _item(study, case, Role.UNLABELLED)
+
+
+def _reference_items(study: Study, split: Split, standing: _Standing) -> tuple[TrainingItem, ...]:
+    return tuple(
+        _item(study, case, Role.LABELLED, standing.reference[case.id])
+        for case in study.cases(split=split)
+        if case.id in standing.reference
+    )
+
+
+def count_training_set(study: Study) -> TrainingSetCounts:
+    """Count what `training_spec` would take now."""
+    standing = _standing(study)
+    items = [_training_item(study, case, standing) for case in study.cases(split=Split.TRAIN)]
+    roles = [i.role for i in items if i is not None]
+    return TrainingSetCounts(
+        labelled=roles.count(Role.LABELLED),
+        accepted=roles.count(Role.ACCEPTED),
+        corrected=roles.count(Role.CORRECTED),
+        unlabelled=roles.count(Role.UNLABELLED),
+        rejected_left_out=items.count(None),
+        validation=len(_reference_items(study, Split.VALIDATION, standing)),
+        test=len(_reference_items(study, Split.TEST, standing)),
+    )
+
+
+def start_model(study: Study, model_id: str | None = None) -> StartModel:
+    """Return weights and card of a model, by default the promoted one.
+
+    Raises
+    ------
+    UnknownCaseError
+        No such model, or none is promoted.
+    """
+    model = study.model(model_id) if model_id else study.promoted()
+    if model is None:
+        raise UnknownCaseError(f"study {study.name}: no model is promoted; train one first (napari-ssl train)")
+    weights = study.model_weights(model.id)
+    card = json.loads((Path(weights).parent / "card.json").read_text(encoding="utf-8"))
+    return StartModel(
+        model_id=model.id,
+        weights_path=str(weights),
+        weights_hash=card["weights_hash"],
+        network=card["network"],
+        network_parameters=card["network_parameters"],
+        preprocessing=Preprocessing(**card["preprocessing"]),
+    )
+
+
+def _matching_start(study: Study, network: str, network_parameters: dict[str, Any]) -> StartModel | None:
+    """The promoted model, when a training with this network can begin with its weights."""
+    if study.promoted() is None:
+        return None
+    start = start_model(study)
+    same = (start.network, start.network_parameters, start.preprocessing) == (
+        network,
+        network_parameters,
+        study.preprocessing,
+    )
+    return start if same else None
+
+
+def training_spec(
+    study: Study,
+    *,
+    strategy: str,
+    network: str | None = None,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    network_overrides: Mapping[str, Any] | None = None,
+    policy: str = "accept-all",
+    policy_parameters: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    labelled_only: Sequence[str] | None = None,
+) -> TrainingSpec:
+    """Make the order for a training from what the study holds now.
+
+    Labelled cases enter with the expert's labels, accepted and corrected ones with the labels that the newest standing
+    decision is about; the other training cases enter without labels where the strategy uses such, except rejected ones.
+
+    Parameters
+    ----------
+    preset, overrides
+        The strategy's parameters: defaults, then the preset, then these values.
+    labelled_only : sequence of str, optional
+        For experiments: these cases alone keep their expert labels, the other labelled training cases count as
+        unlabelled.
+
+    Raises
+    ------
+    CatalogueError
+        Unknown strategy, network, preset, policy or parameter.
+    SpecError
+        No labelled case, or a case of `labelled_only` without labels.
+    """
+    entry = choose(STRATEGIES, strategy, "strategy")
+    network = network or entry.network
+    network_entry = choose(NETWORKS, network, "network")
+    network_values = dataclasses.asdict(from_mapping(network_entry.parameters, dict(network_overrides or {})))
+    choose(POLICIES, policy, "policy")
+    standing = _standing(study)
+    items = [_training_item(study, case, standing) for case in study.cases(split=Split.TRAIN)]
+    kept = [i for i in items if i is not None]
+    if labelled_only is not None:
+        kept = _restrict(kept, labelled_only, {c.id: c.n_frames for c in study.cases(split=Split.TRAIN)})
+    if not entry.uses_unlabelled:
+        kept = [i for i in kept if i.role.has_labels]
+    return TrainingSpec(
+        strategy=strategy,
+        network=network,
+        parameters=preset_values(entry, preset, overrides or {}),
+        network_parameters=network_values,
+        policy=policy,
+        policy_parameters=dict(policy_parameters or {}),
+        label_scheme=study.label_scheme,
+        preprocessing=study.preprocessing,
+        items=tuple(kept),
+        validation=_reference_items(study, Split.VALIDATION, standing),
+        evaluation=_reference_items(study, Split.TEST, standing),
+        start=_matching_start(study, network, network_values),
+        seed=seed,
+        device=device,
+        round=study.next_round(),
+    )
+
+
+def _restrict(items: list[TrainingItem], keep: Sequence[str], n_frames: Mapping[str, int]) -> list[TrainingItem]:
+    labelled = {i.case_id for i in items if i.role is Role.LABELLED}
+    for case_id in keep:
+        if case_id not in labelled:
+            raise SpecError(f"case {case_id}: not a labelled training case; labelled are {', '.join(sorted(labelled))}")
+    return [
+        i
+        if i.role is not Role.LABELLED or i.case_id in keep
+        else dataclasses.replace(
+            i, role=Role.UNLABELLED, label_path=None, label_hash=None, frames=tuple(range(n_frames[i.case_id]))
+        )
+        for i in items
+    ]
+
+
+def prediction_spec(
+    study: Study,
+    *,
+    model_id: str | None = None,
+    cases: Sequence[str] | None = None,
+    crf: bool = True,
+    keep_largest_component: bool = False,
+    device: str = "auto",
+) -> PredictionSpec:
+    """Make the order to label cases: those named, or every training case that no person has labelled or decided.
+
+    Raises
+    ------
+    UnknownCaseError
+        No promoted model, or a case that is not in the study.
+    SpecError
+        Nothing is left to label.
+    """
+    model = start_model(study, model_id)
+    standing = _standing(study)
+    if cases is not None:
+        chosen = [study.case(c) for c in cases]
+    else:
+        final = {c for c, d in standing.decision.items() if d is not None and d.verdict in _FINAL}
+        chosen = [c for c in study.cases(split=Split.TRAIN) if c.id not in standing.reference and c.id not in final]
+        if not chosen:
+            raise SpecError("every training case has labels or a decision; import more images or name cases")
+    return PredictionSpec(
+        model=model,
+        label_scheme=study.label_scheme,
+        items=tuple(_item(study, c, Role.UNLABELLED) for c in chosen),
+        crf=dataclasses.asdict(CRFParameters()) if crf else None,
+        keep_largest_component=keep_largest_component,
+        device=device,
+        round=study.next_round(),
+    )
+
+
+def evaluation_spec(
+    study: Study, *, model_id: str | None = None, split: Split | str = Split.TEST, device: str = "auto"
+) -> PredictionSpec:
+    """Make the order to compare a model with the expert's labels of a split."""
+    split = Split(split)
+    items = _reference_items(study, split, _standing(study))
+    if not items:
+        raise SpecError(f"study {study.name}: no case with expert labels in the split {split}")
+    return PredictionSpec(
+        model=start_model(study, model_id),
+        label_scheme=study.label_scheme,
+        items=items,
+        crf=dataclasses.asdict(CRFParameters()),
+        evaluate=True,
+        device=device,
+        round=study.next_round(),
+    )

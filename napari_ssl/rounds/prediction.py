@@ -1,0 +1,190 @@
+"""Labelling cases with a model, or comparing it with expert labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_ssl.core.catalogue import CRFParameters
+from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
+from napari_ssl.core.parameters import from_mapping
+from napari_ssl.core.training import PredictionSpec, TrainingItem
+from napari_ssl.errors import CheckpointError, ImageError, JobError, NapariSslError, StorageError
+from napari_ssl.inference.labelling import label_image
+from napari_ssl.io.documents import read_document, write_document
+from napari_ssl.io.images import hash_file, hash_labels, read_image, write_volume
+from napari_ssl.measures.curves import indices, volume_curves
+from napari_ssl.networks import build_network, load_weights
+from napari_ssl.refinement.crf import which_backend
+from napari_ssl.rounds.evaluation import evaluate_items
+from napari_ssl.training.device import choose_device, configure_threads
+
+__all__ = ["run"]
+
+
+def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldStop) -> dict[str, Any]:
+    """Carry out a prediction or evaluation; a case that breaks is recorded with its error, the rest go on."""
+    started = time.monotonic()
+    configure_threads()
+    device = choose_device(spec.device)
+    network = _network(spec).to(device).eval()
+    crf = from_mapping(CRFParameters, spec.crf) if spec.crf is not None else None
+    if spec.evaluate:
+        return _evaluate(spec, network, crf, run_folder, device, emit, should_stop)
+    output = run_folder / "output"
+    output.mkdir(parents=True, exist_ok=True)
+    done: list[str] = []
+    failed: dict[str, str] = {}
+    for n, item in enumerate(spec.items):
+        note = output / f"{item.case_id}.json"
+        try:
+            if read_document(note) is None:
+                _label_case(spec, item, network, crf, device, output, should_stop)
+            done.append(item.case_id)
+        except StorageError:
+            raise
+        except (NapariSslError, MemoryError) as error:
+            failed[item.case_id] = str(error)
+            emit(
+                Event(
+                    kind=EventKind.NOTICE,
+                    data={"message": f"{item.case_id} was left out: {error}", "traceback": traceback.format_exc()},
+                )
+            )
+        elapsed = time.monotonic() - started
+        emit(
+            Event(
+                kind=EventKind.PROGRESS,
+                data={
+                    "step": f"labelling: {n + 1} of {len(spec.items)} cases",
+                    "fraction": (n + 1) / len(spec.items),
+                    "seconds_left": elapsed / (n + 1) * (len(spec.items) - n - 1),
+                },
+            )
+        )
+    if not done:
+        raise JobError(f"none of {len(spec.items)} cases could be labelled; the first: {next(iter(failed.values()))}")
+    return {
+        "kind": "predict",
+        "model_id": spec.model.model_id,
+        "cases": done,
+        "failed": failed,
+        "source": "refined" if crf or spec.keep_largest_component else "model",
+        "crf_backend": which_backend(crf) if crf else None,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _network(spec: PredictionSpec) -> torch.nn.Module:
+    path = Path(spec.model.weights_path)
+    state, _ = load_weights(path)
+    if hash_file(path) != spec.model.weights_hash:
+        raise CheckpointError(f"{path}: these are not the weights of model {spec.model.model_id}; restore the file")
+    network = build_network(
+        spec.model.network, n_classes=spec.label_scheme.n_classes, parameters=spec.model.network_parameters
+    )
+    network.load_state_dict(state)
+    return network
+
+
+def _read(item: TrainingItem) -> Any:
+    if hash_file(item.image_path) != item.image_hash:
+        raise ImageError(
+            f"case {item.case_id}: {item.image_path} has changed since it was imported; restore the file or import it "
+            "again under another case id"
+        )
+    return read_image(item.image_path)
+
+
+def _label_case(
+    spec: PredictionSpec,
+    item: TrainingItem,
+    network: torch.nn.Module,
+    crf: CRFParameters | None,
+    device: torch.device,
+    output: Path,
+    should_stop: ShouldStop,
+) -> None:
+    """Write labels, confidence and measures of one case; the JSON comes last and says that the case is done."""
+    image = _read(item)
+    labelling = label_image(
+        network,
+        image.data,
+        preprocessing=spec.model.preprocessing,
+        spacing_zyx_mm=item.spacing_zyx_mm,
+        scheme=spec.label_scheme,
+        frames=item.frames,
+        device=device,
+        crf=crf,
+        largest_component=spec.keep_largest_component,
+        should_stop=should_stop,
+    )
+    write_volume(output / f"{item.case_id}.labels.nii.gz", labelling.labels, image.geometry)
+    write_volume(output / f"{item.case_id}.confidence.nii.gz", labelling.confidence, image.geometry)
+    curves = volume_curves(
+        item.case_id,
+        labelling.labels,
+        spec.label_scheme,
+        item.spacing_zyx_mm,
+        frames=item.frames,
+        frame_interval_ms=item.frame_interval_ms,
+        ed_frame=item.ed_frame,
+        es_frame=item.es_frame,
+    )
+    write_document(
+        output / f"{item.case_id}.json",
+        {
+            "case_id": item.case_id,
+            "frames": list(item.frames),
+            "label_hash": hash_labels(labelling.labels),
+            "crf_changed": labelling.changed,
+            "mean_confidence": mean_confidence(labelling.labels, labelling.confidence),
+            "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
+            "indices": {k: _plain([v])[0] for k, v in dataclasses.asdict(indices(curves, spec.label_scheme)).items()},
+        },
+    )
+
+
+def mean_confidence(labels: np.ndarray, confidence: np.ndarray) -> float | None:
+    """Mean confidence (0 to 1) inside the labelled structures; None when nothing is labelled."""
+    inside = labels > 0
+    return float(confidence[inside].mean() / 255.0) if inside.any() else None
+
+
+def _plain(values: Any) -> list[float | None]:
+    return [float(v) if np.isfinite(v) else None for v in values]
+
+
+def _evaluate(
+    spec: PredictionSpec,
+    network: torch.nn.Module,
+    crf: CRFParameters | None,
+    run_folder: Path,
+    device: torch.device,
+    emit: Emit,
+    should_stop: ShouldStop,
+) -> dict[str, Any]:
+    n = len(spec.items)
+
+    def report(done: int) -> None:
+        emit(Event(kind=EventKind.PROGRESS, data={"step": f"comparing: {done} of {n} cases", "fraction": done / n}))
+
+    summary = evaluate_items(
+        network,
+        spec.items,
+        image_of=lambda item: _read(item).data,
+        preprocessing=spec.model.preprocessing,
+        scheme=spec.label_scheme,
+        crf=crf,
+        device=device,
+        folder=run_folder / "evaluation",
+        should_stop=should_stop,
+        on_case=report,
+    )
+    return {"kind": "evaluate", "model_id": spec.model.model_id, "summary": summary}
