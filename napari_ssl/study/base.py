@@ -1,0 +1,91 @@
+"""What every room of a study shares: its folder, its settings and its transactions."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_ssl.core.case import CASE_ID_PATTERN
+from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.core.training import Preprocessing
+from napari_ssl.errors import StudyError, StudyReadOnlyError
+from napari_ssl.study.database import Database
+from napari_ssl.study.settings import StudySettings
+
+__all__ = ["StudyFolder", "check_identifier", "now", "plain_json"]
+
+
+def now() -> datetime:
+    """Return the present time in UTC."""
+    return datetime.now(UTC)
+
+
+def check_identifier(what: str, value: str) -> str:
+    """Return `value` when it may become a file name; StudyError otherwise."""
+    if not isinstance(value, str) or not re.fullmatch(CASE_ID_PATTERN, value):
+        raise StudyError(
+            f"{what} {value!r}: use 1 to 80 letters, digits, '_', '-' or '.', beginning with a letter or digit"
+        )
+    return value
+
+
+def plain_json(value: Any) -> Any:
+    """Return `value` as strict JSON types: NumPy becomes plain, NaN and infinities become None."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): plain_json(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(v) for v in value]
+    if value is None or isinstance(value, str | int):
+        return value
+    raise StudyError(f"{type(value).__name__} {value!r} cannot be stored as JSON; use numbers, texts, lists and dicts")
+
+
+class StudyFolder:
+    """A study folder and its database; the rooms in this package add what can be done with them."""
+
+    def __init__(self, folder: Path, settings: StudySettings, database: Database) -> None:
+        self.folder = folder
+        self._settings = settings
+        self._database = database
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self._settings.name
+
+    @property
+    def label_scheme(self) -> LabelScheme:
+        """Which label value stands for which structure in all label files of the study."""
+        return self._settings.label_scheme
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images reach the networks of the study."""
+        return self._settings.preprocessing
+
+    @property
+    def reject_reasons(self) -> tuple[str, ...]:
+        """Reasons that a rejection is chosen from."""
+        return self._settings.reject_reasons
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the study is open for reading only."""
+        return self._database.read_only
+
+    def _check_writable(self, action: str) -> None:
+        if self.read_only:
+            raise StudyReadOnlyError(
+                f"{self.folder}: cannot {action}, the study is open for reading only; ask for write permission on the "
+                "folder or copy the study to a place of your own"
+            )

@@ -1,0 +1,244 @@
+"""Import of images with their labels; subjects get their splits here, for good."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from napari_ssl.core.case import Case, Split
+from napari_ssl.core.segmentation import Source
+from napari_ssl.errors import GeometryError, LabelError, NapariSslError, StorageError, StudyError
+from napari_ssl.io.images import Geometry, Image, check_grid, hash_file, read_image, read_labels
+from napari_ssl.io.layouts.item import ImportItem
+from napari_ssl.study import schema
+from napari_ssl.study.labels import LabelRoom
+
+__all__ = ["SPLIT_FRACTIONS", "ImportReport", "ImportRoom"]
+
+SPLIT_FRACTIONS = {Split.TRAIN: 0.6, Split.VALIDATION: 0.2, Split.TEST: 0.2}
+"""Shares that labelled subjects are dealt out in when nobody says otherwise."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportReport:
+    """What became of the items.
+
+    Parameters
+    ----------
+    added, skipped : tuple of str
+        Identifiers of cases that are new (or got new reference labels), and of those that were there already.
+    failed : tuple of (path, message)
+        Files that could not be imported; the others were.
+    stopped : bool
+        The import was stopped before its end.
+    """
+
+    added: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    stopped: bool = False
+
+
+class ImportRoom(LabelRoom):
+    """Add cases."""
+
+    def add_cases(
+        self,
+        items: Iterable[ImportItem],
+        *,
+        split: Split | str | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> ImportReport:
+        """Import images and their reference labels; each case is added whole or not at all.
+
+        Importing again what is there already is skipped; one bad file does not stop the others.
+
+        Parameters
+        ----------
+        items : iterable of ImportItem
+        split : Split, "auto" or None
+            The split of subjects that are new; None: what the folder states, else as "auto". With "auto" labelled
+            subjects are dealt out in `SPLIT_FRACTIONS`, in the order of a hash of `seed` and subject; unlabelled
+            ones train. A subject that the study knows keeps its split.
+        progress : callable, optional
+            Called with (done, total, identifier).
+        should_stop : callable, optional
+            Asked before each item.
+
+        Raises
+        ------
+        StudyReadOnlyError
+            The study cannot be written.
+        StorageError
+            The disk is full; the cases imported so far are kept.
+        """
+        self._check_writable("import cases")
+        items = list(items)
+        if split not in (None, "auto"):
+            try:
+                split = Split(split)
+            except ValueError:
+                raise StudyError(f"no split {split!r}; there are auto, {', '.join(Split)}") from None
+        splits = self._plan_splits(items, split, seed)
+        added: list[str] = []
+        skipped: list[str] = []
+        failed: list[tuple[str, str]] = []
+        stopped = False
+        for done, item in enumerate(items):
+            if should_stop is not None and should_stop():
+                stopped = True
+                break
+            if progress is not None:
+                progress(done, len(items), item.case_id)
+            try:
+                (added if self._add_case(item, splits[item.subject_id]) else skipped).append(item.case_id)
+            except StorageError:
+                raise
+            except NapariSslError as error:
+                failed.append((str(item.image_path), str(error)))
+        if progress is not None and not stopped:
+            progress(len(items), len(items), "")
+        return ImportReport(added=tuple(added), skipped=tuple(skipped), failed=tuple(failed), stopped=stopped)
+
+    def _plan_splits(self, items: list[ImportItem], split: Split | str | None, seed: int) -> dict[str, Split]:
+        """Return the split of every subject among `items`."""
+        with self._database.read() as connection:
+            known = {row.id: Split(row.split) for row in connection.execute(sa.select(schema.subjects))}
+            reference = schema.segmentations.c.source == Source.REFERENCE.value
+            labelled = set(
+                connection.execute(
+                    sa.select(schema.cases.c.subject_id).join(schema.segmentations).where(reference).distinct()
+                ).scalars()
+            )
+        counts = Counter(known[subject] for subject in labelled)
+        planned = {i.subject_id: known[i.subject_id] for i in items if i.subject_id in known}
+        for item in items:
+            wanted = item.split if split is None else (None if split == "auto" else Split(split))
+            if wanted is not None:
+                planned.setdefault(item.subject_id, wanted)
+        with_labels = {i.subject_id for i in items if i.label_paths} - planned.keys()
+        for subject in sorted(with_labels, key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).digest()):
+            total = counts.total() + 1
+            planned[subject] = max(SPLIT_FRACTIONS, key=lambda s: SPLIT_FRACTIONS[s] * total - counts[s])
+            counts[planned[subject]] += 1
+        return {i.subject_id: planned.get(i.subject_id, Split.TRAIN) for i in items}
+
+    def _add_case(self, item: ImportItem, split: Split) -> bool:
+        """Add one case; False when everything about it is known."""
+        path = Path(item.image_path).absolute()
+        digest = hash_file(path)
+        with self._database.read() as connection:
+            known = (
+                connection.execute(sa.select(schema.cases).where(schema.cases.c.id == item.case_id)).mappings().first()
+            )
+        if known is None:
+            image = read_image(path)
+            case, geometry = _new_case(item, split, path, digest, image), image.geometry
+        else:
+            if known["image_hash"] != digest:
+                raise StudyError(
+                    f"{path}: the study has a case {item.case_id} with another image ({known['image_path']}); "
+                    "rename the file to import it as a new case"
+                )
+            case, geometry = self.case(item.case_id), self._geometry(known)
+        return self._store(item, case, geometry, is_new=known is None)
+
+    def _store(self, item: ImportItem, case: Case, geometry: Geometry, *, is_new: bool) -> bool:
+        entry = None
+        written: list[Path] = []
+        try:
+            if item.label_paths:
+                labels, frames = self._reference_labels(item, case)
+                entry = self._entry(case, labels, Source.REFERENCE, frames, None, None, None)
+                if not is_new and self._existing(entry) is not None:
+                    return False
+                self._write(entry["label_path"], labels, geometry, written)
+            elif not is_new:
+                return False
+            with self._database.write() as connection:
+                if is_new:
+                    self._insert_new(connection, case, geometry)
+                if entry is not None:
+                    self._insert(entry, connection)
+        except BaseException:
+            self._remove_unused(written)
+            raise
+        return True
+
+    def _insert_new(self, connection: sa.Connection, case: Case, geometry: Geometry) -> None:
+        """Insert case and subject; another process may have been faster with either."""
+        known = connection.execute(sa.select(schema.cases.c.image_hash).where(schema.cases.c.id == case.id)).scalar()
+        if known is not None:
+            if known != case.image_hash:
+                raise StudyError(f"{case.image_path}: another import added case {case.id} with another image meanwhile")
+            return
+        subjects = schema.subjects
+        split = connection.execute(sa.select(subjects.c.split).where(subjects.c.id == case.subject_id)).scalar()
+        if split is None:
+            connection.execute(sa.insert(subjects).values(id=case.subject_id, split=case.split.value))
+        self._refuse_leak(connection, case, Split(split or case.split))
+        self._insert_case(connection, case, geometry)
+
+    @staticmethod
+    def _refuse_leak(connection: sa.Connection, case: Case, split: Split) -> None:
+        """The same picture under two names must not be in two splits."""
+        query = (
+            sa.select(schema.cases.c.id, schema.subjects.c.split)
+            .join(schema.subjects)
+            .where(schema.cases.c.image_hash == case.image_hash, schema.subjects.c.split != split.value)
+        )
+        twin = connection.execute(query).first()
+        if twin is not None:
+            raise StudyError(
+                f"{case.image_path}: the same image is case {twin.id} in split {twin.split} already, "
+                f"{case.id} would be in {split}; give both the same subject or leave one out"
+            )
+
+    def _reference_labels(self, item: ImportItem, case: Case) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+        """Read an item's label files into ``(T, Z, Y, X)`` and say which frames they cover."""
+        labels = np.zeros(case.shape_tzyx, np.uint8)
+        frames: set[int] = set()
+        for frame, path in item.label_paths:
+            check_grid(path, case.image_path)
+            if frame is None:
+                labels = read_labels(path, expected_shape_tzyx=case.shape_tzyx, scheme=self.label_scheme)
+                labelled = np.flatnonzero(labels.any(axis=(1, 2, 3))).tolist()
+                frames.update(labelled if case.n_frames > 1 else [0])
+                continue
+            if not 0 <= frame < case.n_frames:
+                raise LabelError(f"{path}: labels frame {frame}, {case.image_path} has 0 to {case.n_frames - 1}")
+            shape = (1, *case.shape_tzyx[1:])
+            labels[frame] = read_labels(path, expected_shape_tzyx=shape, scheme=self.label_scheme)[0]
+            frames.add(frame)
+        if not frames:
+            raise LabelError(f"{item.label_paths[0][1]}: holds no label at all; leave the file out or correct it")
+        return labels, tuple(sorted(frames))
+
+
+def _new_case(item: ImportItem, split: Split, path: Path, digest: str, image: Image) -> Case:
+    details: dict[str, Any] = {"ed_frame": item.ed_frame, "es_frame": item.es_frame, "group": item.group}
+    if image.data.dtype.kind not in "uif":
+        raise GeometryError(f"{path}: pixels of type {image.data.dtype}; convert the image to grey values")
+    return Case(
+        id=item.case_id,
+        subject_id=item.subject_id,
+        split=split,
+        image_path=str(path),
+        image_hash=digest,
+        spacing_zyx_mm=image.geometry.spacing_zyx_mm,
+        shape_tzyx=image.data.shape,
+        frame_interval_ms=image.frame_interval_ms,
+        **details,
+    )

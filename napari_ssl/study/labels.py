@@ -1,0 +1,322 @@
+"""Versions of labels: files named by their content, rows that point to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from napari_ssl.core.case import Case
+from napari_ssl.core.segmentation import Segmentation, Source
+from napari_ssl.errors import LabelError, NapariSslError, StudyError, UnknownCaseError
+from napari_ssl.io.images import Geometry, hash_labels, read_header, read_image, read_labels, write_volume
+from napari_ssl.study import schema
+from napari_ssl.study.base import check_identifier, now
+from napari_ssl.study.cases import CaseRoom
+from napari_ssl.study.storage import inside, make_folder, place_file, storage_errors
+
+__all__ = ["PROPOSALS", "LabelRoom"]
+
+PROPOSALS = (Source.MODEL, Source.REFINED)
+"""Sources of labels that a model proposes."""
+
+_TABLE = schema.segmentations
+_COLUMNS = [_TABLE.c[name] for name in Segmentation.__dataclass_fields__]
+
+
+class LabelRoom(CaseRoom):
+    """Store and read label maps ``(T, Z, Y, X) uint8`` with their confidence."""
+
+    def add_segmentation(
+        self,
+        case_id: str,
+        labels: NDArray[np.uint8],
+        *,
+        source: Source,
+        frames: Sequence[int],
+        confidence: NDArray[np.uint8] | None = None,
+        model_id: str | None = None,
+        parent_id: int | None = None,
+        reader: str | None = None,
+    ) -> Segmentation:
+        """Store a new version of a case's labels and return it; identical labels of the same origin return the old one.
+
+        Parameters
+        ----------
+        labels : (T, Z, Y, X) uint8
+            Values of the study's label scheme; zero on frames that are not in `frames`.
+        frames : sequence of int
+            Frames that hold labels.
+        confidence : (T, Z, Y, X) uint8, optional
+            255 = certain.
+        model_id : str, optional
+            Required for proposals (model, refined).
+        parent_id : int, optional
+            The version that a correction started from.
+        reader : str, optional
+            Required for corrections.
+
+        Raises
+        ------
+        LabelError
+            Another shape than the image, a value outside the scheme, labels outside `frames`.
+        StorageError
+            The file could not be written; nothing is recorded.
+        StudyReadOnlyError, UnknownCaseError
+        """
+        self._check_writable("save labels")
+        row, case = self._row_and_case(case_id)
+        labels = np.asarray(labels)
+        entry = self._entry(case, labels, source, frames, model_id, parent_id, reader)
+        if confidence is not None and (confidence.shape != labels.shape or confidence.dtype != np.uint8):
+            raise LabelError(
+                f"case {case_id}: confidence must be uint8 of shape {labels.shape}, "
+                f"got {confidence.dtype} of shape {confidence.shape}"
+            )
+        known = self._existing(entry)
+        if known is not None:
+            return known
+        written: list[Path] = []
+        geometry = self._geometry(row)
+        try:
+            self._write(entry["label_path"], labels, geometry, written)
+            if confidence is not None:
+                entry["confidence_path"] = _confidence_name(entry["label_path"])
+                self._write(entry["confidence_path"], confidence, geometry, written)
+            return self._insert(entry)
+        except BaseException:
+            self._remove_unused(written)
+            raise
+
+    def adopt_segmentation(
+        self,
+        case_id: str,
+        label_file: Path,
+        confidence_file: Path | None,
+        *,
+        source: Source,
+        frames: Sequence[int],
+        model_id: str,
+    ) -> Segmentation:
+        """Move label and confidence files that a job wrote into ``predictions/<model>/`` and record them.
+
+        May be repeated after a crash: files that are gone because they were moved are found again.
+
+        Raises
+        ------
+        LabelError
+            The labels do not fit the case's image or the label scheme, or lie elsewhere in space.
+        StudyError
+            The file is absent and was not adopted before.
+        """
+        self._check_writable("adopt labels")
+        row, case = self._row_and_case(case_id)
+        label_file = Path(label_file)
+        if not label_file.is_file():
+            adopted = [s for s in self.segmentations(case_id, source=Source(source)) if s.model_id == model_id]
+            if adopted:
+                return adopted[-1]
+            raise StudyError(f"case {case_id}: the labels {label_file} that a job wrote are absent; run the job again")
+        labels = read_labels(label_file, expected_shape_tzyx=case.shape_tzyx, scheme=self.label_scheme)
+        files = [f for f in (label_file, confidence_file) if f is not None]
+        for file in files:
+            difference = self._geometry(row).differs(read_header(file).geometry)
+            if difference:
+                raise LabelError(f"case {case_id}: {file} does not lie on the image's grid: {difference}")
+        entry = self._entry(case, labels, source, frames, model_id, None, None)
+        if confidence_file is not None:
+            entry["confidence_path"] = _confidence_name(entry["label_path"])
+        known = self._existing(entry)
+        if known is None:
+            for file, key in zip(files, ("label_path", "confidence_path"), strict=False):
+                place_file(file, inside(self.folder, entry[key]))
+            known = self._insert(entry)
+        for file in files:
+            with storage_errors(file):
+                file.unlink(missing_ok=True)
+        return known
+
+    def segmentation(self, segmentation_id: int) -> Segmentation:
+        """Return one version; UnknownCaseError when there is none of that number."""
+        with self._database.read() as connection:
+            return self._segmentation(connection, segmentation_id)
+
+    def segmentations(self, case_id: str | None = None, *, source: Source | None = None) -> list[Segmentation]:
+        """Return versions of one case or of all, newest last."""
+        query = sa.select(*_COLUMNS).order_by(_TABLE.c.id)
+        if case_id is not None:
+            query = query.where(_TABLE.c.case_id == case_id)
+        if source is not None:
+            query = query.where(_TABLE.c.source == Source(source).value)
+        with self._database.read() as connection:
+            if case_id is not None:
+                self._case_row(connection, case_id)
+            return [_as_segmentation(row) for row in connection.execute(query).mappings()]
+
+    def reference(self, case_id: str) -> Segmentation | None:
+        """Return the newest labels of an expert that came with the data."""
+        return next(reversed(self.segmentations(case_id, source=Source.REFERENCE)), None)
+
+    def proposal(self, case_id: str) -> Segmentation | None:
+        """Return the newest labels that a model proposed."""
+        return next((s for s in reversed(self.segmentations(case_id)) if s.source in PROPOSALS), None)
+
+    def label_file(self, segmentation: Segmentation) -> Path:
+        """Return the absolute path of the label file."""
+        return inside(self.folder, segmentation.label_path)
+
+    def read_labels(self, segmentation: Segmentation) -> NDArray[np.uint8]:
+        """Read labels ``(T, Z, Y, X) uint8``; LabelError when the file was changed since it was stored."""
+        path = self.label_file(segmentation)
+        shape = self.case(segmentation.case_id).shape_tzyx
+        labels = read_labels(path, expected_shape_tzyx=shape, scheme=self.label_scheme)
+        if hash_labels(labels) != segmentation.label_hash:
+            raise LabelError(
+                f"case {segmentation.case_id}: {path} is not what was stored as version {segmentation.version} (another "
+                "hash); restore the file from a backup"
+            )
+        return labels
+
+    def read_confidence(self, segmentation: Segmentation) -> NDArray[np.uint8] | None:
+        """Read the confidence ``(T, Z, Y, X) uint8`` (255 = certain), None when there is none."""
+        if segmentation.confidence_path is None:
+            return None
+        path = inside(self.folder, segmentation.confidence_path)
+        confidence = read_image(path).data
+        shape = self.case(segmentation.case_id).shape_tzyx
+        if confidence.dtype != np.uint8 or confidence.shape != shape:
+            raise LabelError(
+                f"case {segmentation.case_id}: confidence {path} must be uint8 of shape {shape}, got "
+                f"{confidence.dtype} of {confidence.shape}; restore the file or predict the case again"
+            )
+        return confidence
+
+    def _row_and_case(self, case_id: str) -> tuple[dict[str, Any], Case]:
+        with self._database.read() as connection:
+            row = self._case_row(connection, case_id)
+        return row, self._case(row)
+
+    def _entry(
+        self,
+        case: Case,
+        labels: NDArray[Any],
+        source: Source,
+        frames: Sequence[int],
+        model_id: str | None,
+        parent_id: int | None,
+        reader: str | None,
+    ) -> dict[str, Any]:
+        """Check everything that can be checked without the database and return the row, version left out."""
+        source, frames = Source(source), tuple(sorted({int(f) for f in frames}))
+        if (source in PROPOSALS) and model_id is None:
+            raise StudyError(f"case {case.id}: labels of source {source} need the model that made them")
+        if source is Source.CORRECTED and not (reader or "").strip():
+            raise StudyError(f"case {case.id}: a correction needs its reader's name; set it in the settings")
+        _check_labels(case, labels, frames)
+        self.label_scheme.check(labels, f"case {case.id}")
+        digest = hash_labels(labels)
+        if source in PROPOSALS:
+            label_path = f"predictions/{check_identifier('model', model_id)}/{case.id}_{source}_{digest[:16]}.nii.gz"
+        else:
+            label_path = f"labels/{case.id}/{source}_{digest[:16]}.nii.gz"
+        return {
+            "case_id": case.id,
+            "source": source.value,
+            "frames": list(frames),
+            "label_path": label_path,
+            "label_hash": digest,
+            "confidence_path": None,
+            "model_id": model_id,
+            "parent_id": parent_id,
+            "reader": reader,
+            "created_at": now(),
+            "foreground_fraction": float(np.count_nonzero(labels[list(frames)]) / labels[list(frames)].size),
+        }
+
+    def _existing(self, entry: dict[str, Any], connection: sa.Connection | None = None) -> Segmentation | None:
+        """Return the version that is the same as `entry`.
+
+        A proposal counts only while no other model proposed since: after a roll-back the older model's labels are
+        proposed again as a new version (of the same file).
+        """
+        if connection is None:
+            with self._database.read() as own:
+                return self._existing(entry, own)
+        same_case = sa.select(*_COLUMNS).where(_TABLE.c.case_id == entry["case_id"]).order_by(_TABLE.c.id.desc())
+        rows = list(connection.execute(same_case).mappings())
+        if entry["source"] in PROPOSALS:
+            proposals = (r for r in rows if r["source"] in PROPOSALS)
+            rows = list(takewhile(lambda r: r["model_id"] == entry["model_id"], proposals))
+        keys = ("source", "label_hash", "model_id", "frames")
+        return next((_as_segmentation(r) for r in rows if all(r[k] == entry[k] for k in keys)), None)
+
+    def _insert(self, entry: dict[str, Any], connection: sa.Connection | None = None) -> Segmentation:
+        if connection is None:
+            with self._database.write() as own:
+                return self._insert(entry, own)
+        known = self._existing(entry, connection)
+        if known is not None:
+            return known
+        if entry["parent_id"] is not None:
+            parent = self._segmentation(connection, entry["parent_id"])
+            if parent.case_id != entry["case_id"]:
+                raise StudyError(f"version {parent.id} belongs to case {parent.case_id}, not {entry['case_id']}")
+        newest = sa.select(sa.func.max(_TABLE.c.version)).where(_TABLE.c.case_id == entry["case_id"])
+        version = (connection.execute(newest).scalar() or 0) + 1
+        key = connection.execute(sa.insert(_TABLE).values(**entry, version=version)).inserted_primary_key
+        return self._segmentation(connection, key[0])
+
+    @staticmethod
+    def _segmentation(connection: sa.Connection, segmentation_id: int) -> Segmentation:
+        row = connection.execute(sa.select(*_COLUMNS).where(_TABLE.c.id == segmentation_id)).mappings().first()
+        if row is None:
+            raise UnknownCaseError(f"the study has no label version number {segmentation_id!r}")
+        return _as_segmentation(row)
+
+    def _write(self, relative: str, array: NDArray[np.uint8], geometry: Geometry, written: list[Path]) -> None:
+        path = inside(self.folder, relative)
+        make_folder(path.parent)
+        if not path.exists():
+            written.append(path)
+        write_volume(path, array.astype(np.uint8, copy=False), geometry)
+
+    def _remove_unused(self, written: list[Path]) -> None:
+        """Remove files of a version that could not be recorded, unless another process recorded the same meanwhile."""
+        with suppress(NapariSslError, OSError):  # a file too many is harmless, `check` tells of it
+            used = {path for s in self.segmentations() for path in (s.label_path, s.confidence_path)}
+            for path in written:
+                if path.relative_to(self.folder).as_posix() not in used:
+                    path.unlink(missing_ok=True)
+
+
+def _confidence_name(label_path: str) -> str:
+    return label_path.removesuffix(".nii.gz") + "_confidence.nii.gz"
+
+
+def _as_segmentation(row: Any) -> Segmentation:
+    return Segmentation(**{**row, "source": Source(row["source"]), "frames": tuple(row["frames"])})
+
+
+def _check_labels(case: Case, labels: NDArray[Any], frames: tuple[int, ...]) -> None:
+    if labels.shape != case.shape_tzyx:
+        raise LabelError(
+            f"case {case.id}: labels have shape {labels.shape}, the image has (T, Z, Y, X) = {case.shape_tzyx}; "
+            "resample the labels to the image"
+        )
+    if labels.dtype != np.uint8:
+        raise LabelError(
+            f"case {case.id}: labels must be uint8, got {labels.dtype}; convert them with astype(numpy.uint8)"
+        )
+    if not frames or frames[0] < 0 or frames[-1] >= case.n_frames:
+        raise LabelError(f"case {case.id}: labelled frames must be in 0 to {case.n_frames - 1}, got {frames}")
+    others = [f for f in range(case.n_frames) if f not in frames and labels[f].any()]
+    if others:
+        raise LabelError(
+            f"case {case.id}: frame {others[0]} holds labels but is not among the labelled frames {frames}"
+        )

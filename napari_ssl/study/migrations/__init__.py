@@ -1,0 +1,1 @@
+"""Steps that bring an older ``study.db`` to the present tables."""

@@ -1,0 +1,185 @@
+"""What the queue shows about every case, read in one snapshot; measures of label versions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from napari_ssl.core.case import Split
+from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
+from napari_ssl.core.segmentation import Source
+from napari_ssl.errors import StudyError
+from napari_ssl.study import schema
+from napari_ssl.study.base import plain_json
+from napari_ssl.study.decisions import DecisionRoom, as_decision
+from napari_ssl.study.journal import EditJournal
+from napari_ssl.study.labels import PROPOSALS
+
+__all__ = ["QueueRoom", "QueueRow"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """One case in the queue.
+
+    Parameters
+    ----------
+    case_id, subject_id : str
+    group : str or None
+    split : Split
+    state : ReviewState
+        For the reader that was asked for.
+    mean_confidence : float or None
+        Of the newest proposal, 0 to 1.
+    lv_ef, rv_ef : float or None
+        Ejection fractions in percent of the labels that the review shows.
+    disagreement : float or None
+        1 − Dice between the newest proposal and the one before.
+    foreground_fraction : float or None
+        Share of labelled pixels in the newest proposal.
+    model_id : str or None
+        The model of the newest proposal.
+    round : int or None
+        The round that model was trained in.
+    reader_of_decision : str or None
+        Who made the newest standing decision, whoever it was.
+    has_reference : bool
+    proposal_id : int or None
+        Number of the newest proposal.
+    """
+
+    case_id: str
+    subject_id: str
+    group: str | None = None
+    split: Split
+    state: ReviewState
+    mean_confidence: float | None = None
+    lv_ef: float | None = None
+    rv_ef: float | None = None
+    disagreement: float | None = None
+    foreground_fraction: float | None = None
+    model_id: str | None = None
+    round: int | None = None
+    reader_of_decision: str | None = None
+    has_reference: bool = False
+    proposal_id: int | None = None
+
+
+class QueueRoom(DecisionRoom):
+    """Measures of label versions and the rows of the queue."""
+
+    def set_measures(self, segmentation_id: int, measures: Mapping[str, Any]) -> None:
+        """Store what was measured on a label version, in place of what was stored before.
+
+        Any JSON (NaN becomes None). These keys also fill the queue: ``mean_confidence`` (0 to 1), ``disagreement``
+        (0 to 1), ``indices`` with ``lv_ef_percent`` and ``rv_ef_percent`` as in `ClinicalIndices`.
+        """
+        document = plain_json(measures)
+        indices = document.get("indices") or {}
+        scalars = {
+            "mean_confidence": document.get("mean_confidence"),
+            "disagreement": document.get("disagreement"),
+            "lv_ef": indices.get("lv_ef_percent"),
+            "rv_ef": indices.get("rv_ef_percent"),
+        }
+        for name, value in scalars.items():
+            if value is not None and not isinstance(value, int | float):
+                raise StudyError(f"label version {segmentation_id}: {name} must be a number, got {value!r}")
+        table = schema.segmentations
+        with self._database.write() as connection:
+            self._segmentation(connection, segmentation_id)
+            row = sa.update(table).where(table.c.id == segmentation_id)
+            connection.execute(row.values(measures=document, **scalars))
+
+    def measures(self, segmentation_id: int) -> dict[str, Any]:
+        """Return what was measured on a label version, empty when nothing was."""
+        table = schema.segmentations
+        with self._database.read() as connection:
+            self._segmentation(connection, segmentation_id)
+            query = sa.select(table.c.measures).where(table.c.id == segmentation_id)
+            return connection.execute(query).scalar_one() or {}
+
+    def queue_rows(self, reader: str | None = None) -> list[QueueRow]:
+        """Return a row for every case, in the order of their identifiers, for one reader (None: all together)."""
+        with self._database.read() as connection:
+            cases = _rows(connection, _CASES)
+            versions = _rows(connection, _VERSIONS)
+            rounds = {row.id: row.round for row in _rows(connection, _MODELS)}
+            events = [as_decision(row) for row in connection.execute(_DECISIONS).mappings()]
+        by_case: dict[str, list[Decision]] = defaultdict(list)
+        for decision in events:
+            by_case[decision.case_id].append(decision)
+        proposals: dict[str, Any] = {}
+        references: dict[str, Any] = {}
+        for row in versions:  # oldest first: the newest stays
+            if row.source in PROPOSALS:
+                proposals[row.case_id] = row
+            elif row.source == Source.REFERENCE:
+                references[row.case_id] = row
+        by_id = {row.id: row for row in versions}
+        edited = EditJournal.cases_with_edits(self.folder, reader)
+        result = []
+        for case in cases:
+            proposal = proposals.get(case.id)
+            decisions = by_case.get(case.id, [])
+            result.append(
+                _queue_row(case, proposal, references.get(case.id), decisions, reader, case.id in edited, by_id, rounds)
+            )
+        return result
+
+
+_CASES = (
+    sa.select(schema.cases.c.id, schema.cases.c.subject_id, schema.cases.c.group, schema.subjects.c.split)
+    .join(schema.subjects)
+    .order_by(schema.cases.c.id)
+)
+_SHOWN = ("id", "case_id", "source", "model_id", "mean_confidence", "lv_ef", "rv_ef", "disagreement")
+_VERSIONS = sa.select(
+    *(schema.segmentations.c[name] for name in (*_SHOWN, "foreground_fraction")),
+).order_by(schema.segmentations.c.id)
+_MODELS = sa.select(schema.models.c.id, schema.models.c.round)
+_DECISIONS = sa.select(schema.decisions).order_by(schema.decisions.c.id)
+
+
+def _rows(connection: sa.Connection, query: sa.Select) -> list[Any]:
+    return list(connection.execute(query))
+
+
+def _queue_row(
+    case: Any,
+    proposal: Any,
+    reference: Any,
+    decisions: list[Decision],
+    reader: str | None,
+    has_edits: bool,
+    by_id: Mapping[int, Any],
+    rounds: Mapping[str, int],
+) -> QueueRow:
+    proposal_id = None if proposal is None else proposal.id
+    own = decisions if reader is None else [d for d in decisions if d.reader == reader]
+    state, standing = review_state(own, proposal_id=proposal_id, has_edits=has_edits)
+    anyone = review_state(decisions, proposal_id=proposal_id)[1]
+    shown = proposal or reference
+    if standing is not None and standing.verdict in (Verdict.ACCEPT, Verdict.CORRECT):
+        shown = by_id[standing.segmentation_id]
+    return QueueRow(
+        case_id=case.id,
+        subject_id=case.subject_id,
+        group=case.group,
+        split=Split(case.split),
+        state=state,
+        mean_confidence=proposal and proposal.mean_confidence,
+        lv_ef=shown and shown.lv_ef,
+        rv_ef=shown and shown.rv_ef,
+        disagreement=proposal and proposal.disagreement,
+        foreground_fraction=proposal and proposal.foreground_fraction,
+        model_id=proposal and proposal.model_id,
+        round=proposal and rounds.get(proposal.model_id),
+        reader_of_decision=anyone and anyone.reader,
+        has_reference=reference is not None,
+        proposal_id=proposal_id,
+    )

@@ -1,0 +1,71 @@
+"""Files of a study: paths that cannot leave the folder, writes that happen whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from napari_ssl.errors import StudyError
+from napari_ssl.io.atomic import replacing, storage_error
+
+__all__ = ["inside", "make_folder", "place_file", "relative_name", "storage_errors"]
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """Return the absolute path of a file that a study names relative to its folder.
+
+    Raises
+    ------
+    StudyError
+        The path is absolute, climbs with ``..`` or leaves the folder through a symbolic link.
+    """
+    pure = PurePosixPath(relative)
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative:
+        raise StudyError(f"path {relative!r} leaves the study folder {folder}; a study may name only files inside it")
+    path = folder / relative
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise StudyError(
+            f"path {relative!r} leads through a symbolic link out of the study folder {folder}; "
+            "replace the link by the files themselves"
+        )
+    return path
+
+
+def relative_name(path: Path, folder: Path) -> str | None:
+    """Return `path` as seen from `folder` (may climb with ``..``), None on another drive."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return None
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write into a StorageError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error.strerror or str(error)) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents; StorageError when that is refused."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def place_file(source: Path, target: Path) -> None:
+    """Bring a copy of `source` to `target` whole or not at all; a hard link (no bytes written) where possible."""
+    make_folder(target.parent)
+    with replacing(target) as temporary:
+        linked = temporary.with_name(temporary.name + "-link")
+        try:
+            os.link(source, linked)
+            os.replace(linked, temporary)
+        except OSError:  # another file system, or one without hard links
+            with suppress(OSError):
+                linked.unlink(missing_ok=True)
+            shutil.copyfile(source, temporary)

@@ -1,0 +1,110 @@
+"""A study: a folder with a database, the only writer of its own state.
+
+::
+
+    study.toml              label scheme, preprocessing, reasons for rejections
+    study.db                cases, label versions, decisions, models, jobs
+    labels/<case>/          reference labels and corrections, one file a version, named by content
+    predictions/<model>/    what models proposed, with confidence
+    models/<id>/            weights.safetensors, card.json
+    runs/<job>/             spec.json, events, checkpoints, outputs
+    journal/                strokes that are not saved yet
+    backups/                the database before each migration
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.core.training import Preprocessing
+from napari_ssl.errors import StudyError
+from napari_ssl.study.checks import CheckRoom
+from napari_ssl.study.database import DATABASE_FILE, Database
+from napari_ssl.study.importing import ImportRoom
+from napari_ssl.study.settings import SETTINGS_FILE, StudySettings, read_settings, write_settings
+from napari_ssl.study.storage import make_folder
+
+__all__ = ["Study"]
+
+
+class Study(ImportRoom, CheckRoom):
+    """Open one with `Study.open`, make one with `Study.create`; a context manager that closes it.
+
+    Safe to use from several threads and several processes at a time; every method is one transaction.
+    """
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        label_scheme: LabelScheme,
+        preprocessing: Preprocessing | None = None,
+        name: str | None = None,
+    ) -> Study:
+        """Make a new study in a folder, which may exist and hold other files, and open it.
+
+        Raises
+        ------
+        StudyError
+            There is a study in the folder already.
+        StorageError
+            The folder cannot be written.
+        """
+        folder = Path(folder).absolute()
+        for file in (SETTINGS_FILE, DATABASE_FILE):
+            if (folder / file).exists():
+                raise StudyError(f"{folder}: has a {file} already; open that study or choose another folder")
+        settings = StudySettings(
+            name=name or folder.name, label_scheme=label_scheme, preprocessing=preprocessing or Preprocessing()
+        )
+        make_folder(folder)
+        for part in ("labels", "predictions", "models", "runs", "journal"):
+            make_folder(folder / part)
+        database = Database(folder, read_only=False)
+        try:
+            database.create()
+            write_settings(folder, settings)
+        except BaseException:
+            database.close()
+            raise
+        return cls(folder, settings, database)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, read_only: bool = False) -> Study:
+        """Open a study; its database is brought to the present version, after a copy into ``backups``.
+
+        A folder that cannot be written is opened for reading only (see `read_only`).
+
+        Raises
+        ------
+        StudyError
+            No study, or a damaged one.
+        StudyVersionError
+            Written by a newer version of napari-ssl; nothing is changed.
+        """
+        folder = Path(folder).absolute()
+        settings = read_settings(folder)
+        writable = os.access(folder, os.W_OK) and os.access(folder / DATABASE_FILE, os.W_OK)
+        database = Database(folder, read_only=read_only or not writable)
+        try:
+            database.prepare()
+        except BaseException:
+            database.close()
+            raise
+        return cls(folder, settings, database)
+
+    def close(self) -> None:
+        """Release the database."""
+        self._database.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
