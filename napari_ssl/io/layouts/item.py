@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_ssl.core.case import CASE_ID_PATTERN, Split
-from napari_ssl.errors import StudyError
+from napari_ssl.errors import ImageError
 
-__all__ = ["ImportItem", "parse_split", "sanitise_id"]
+__all__ = ["ImportItem", "parse_split", "sanitise_id", "split_of_folder"]
 
 _SPLIT_NAMES = {
     "train": Split.TRAIN,
@@ -57,7 +58,7 @@ class ImportItem:
     def __post_init__(self) -> None:
         for what in ("subject_id", "case_id"):
             if not re.fullmatch(CASE_ID_PATTERN, getattr(self, what)):
-                raise StudyError(
+                raise ImageError(
                     f"{self.image_path}: {what} {getattr(self, what)!r} needs 1 to 80 letters, digits, '_', '-', '.', "
                     "beginning with a letter or digit; rename the file"
                 )
@@ -70,10 +71,24 @@ def sanitise_id(text: str) -> str:
 
 
 def parse_split(text: str, where: str) -> Split | None:
-    """Read a split's name (train, val, validation, test …); None when empty; StudyError otherwise."""
+    """Read a split's name (train, val, validation, test …); None when empty; ImageError otherwise."""
     name = text.strip().lower()
     if not name:
         return None
     if name not in _SPLIT_NAMES:
-        raise StudyError(f"{where}: split {text!r} is not known; write train, validation or test")
+        raise ImageError(f"{where}: split {text!r} is not known; write train, validation or test")
     return _SPLIT_NAMES[name]
+
+
+def split_of_folder(names: Iterable[str], all_folders: Iterable[str]) -> Split | None:
+    """Return the split that one of the folder `names` above an image states, or None.
+
+    A folder "train" states a split only where the data also has a validation folder: data sets that publish a
+    training and a testing part leave it to the user to set validation subjects aside.
+    """
+    found = [_SPLIT_NAMES[n.lower()] for n in names if n.lower() in _SPLIT_NAMES]
+    if not found or len(set(found)) > 1:
+        return None
+    if found[0] is Split.TRAIN and not any(_SPLIT_NAMES.get(n.lower()) is Split.VALIDATION for n in all_folders):
+        return None
+    return found[0]
