@@ -196,9 +196,13 @@ class Database:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
         target = folder / f"study-{revision}-{stamp}.db"
         make_folder(folder)
-        with replacing(target) as temporary, self._errors(), closing(self._connect()) as source:
-            with closing(sqlite3.connect(temporary)) as copy:
-                source.backup(copy)
+        with (
+            replacing(target) as temporary,
+            self._errors(),
+            closing(self._connect()) as source,
+            closing(sqlite3.connect(temporary)) as copy,
+        ):
+            source.backup(copy)
 
     def _migrate(self) -> None:
         """Run the outstanding migrations in one transaction: all or none, and one process at a time."""

@@ -131,7 +131,7 @@ class ImportRoom(LabelRoom):
         with_labels = {i.subject_id for i in items if i.label_paths} - planned.keys()
         for subject in sorted(with_labels, key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).digest()):
             total = counts.total() + 1
-            planned[subject] = max(SPLIT_FRACTIONS, key=lambda s: SPLIT_FRACTIONS[s] * total - counts[s])
+            planned[subject] = max(SPLIT_FRACTIONS, key=lambda s: round(SPLIT_FRACTIONS[s] * total - counts[s], 9))
             counts[planned[subject]] += 1
         return {i.subject_id: planned.get(i.subject_id, Split.TRAIN) for i in items}
 

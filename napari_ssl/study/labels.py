@@ -178,8 +178,8 @@ class LabelRoom(CaseRoom):
         labels = read_labels(path, expected_shape_tzyx=shape, scheme=self.label_scheme)
         if hash_labels(labels) != segmentation.label_hash:
             raise LabelError(
-                f"case {segmentation.case_id}: {path} is not what was stored as version {segmentation.version} (another "
-                "hash); restore the file from a backup"
+                f"case {segmentation.case_id}: {path} is not what was stored as version {segmentation.version} "
+                "(another hash); restore the file from a backup"
             )
         return labels
 

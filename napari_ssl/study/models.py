@@ -82,7 +82,7 @@ class ModelRoom(StudyFolder):
         return next((m for m in self.models() if m.state is ModelState.PROMOTED), None)
 
     def promote(self, model_id: str, *, by: str) -> Model:
-        """Let a model propose the labels from now on and return it; the one before is archived, `rollback` brings it back."""
+        """Let a model propose the labels from now on and return it; the one before is archived until `rollback`."""
         with self._database.write() as connection:
             model = self._model(connection, model_id)
             if model.state is ModelState.PROMOTED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class StudySettings:
 
     name: str
     label_scheme: LabelScheme
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     reject_reasons: tuple[str, ...] = DEFAULT_REJECT_REASONS
 
     def __post_init__(self) -> None:
