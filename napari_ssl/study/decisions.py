@@ -14,14 +14,14 @@ from napari_ssl.errors import DecisionError, UnknownCaseError
 from napari_ssl.study import schema
 from napari_ssl.study.base import now
 from napari_ssl.study.journal import EditJournal
-from napari_ssl.study.labels import PROPOSALS, LabelRoom
+from napari_ssl.study.stored_labels import PROPOSALS, StoredLabelRoom
 
 __all__ = ["DecisionRoom", "as_decision"]
 
 _TABLE = schema.decisions
 
 
-class DecisionRoom(LabelRoom):
+class DecisionRoom(StoredLabelRoom):
     """Record decisions and say what they amount to."""
 
     def record(self, decision: Decision) -> Decision:

@@ -14,24 +14,23 @@ from numpy.typing import NDArray
 
 from napari_ssl.core.case import Case
 from napari_ssl.core.segmentation import Segmentation, Source
-from napari_ssl.errors import LabelError, NapariSslError, StudyError, UnknownCaseError
-from napari_ssl.io.images import Geometry, hash_labels, read_header, read_image, read_labels, write_volume
+from napari_ssl.errors import LabelError, NapariSslError, StudyError
+from napari_ssl.io.images import Geometry, hash_labels, write_volume
 from napari_ssl.study import schema
 from napari_ssl.study.base import check_identifier, now
-from napari_ssl.study.cases import CaseRoom
 from napari_ssl.study.storage import inside, make_folder, place_file, storage_errors
+from napari_ssl.study.stored_labels import PROPOSALS, VERSION_COLUMNS, StoredLabelRoom, as_segmentation
 
-__all__ = ["PROPOSALS", "LabelRoom"]
+__all__ = ["LabelRoom"]
 
-PROPOSALS = (Source.MODEL, Source.REFINED)
-"""Sources of labels that a model proposes."""
+UNNAMED_MODEL = "no-model"
+"""Folder of pseudo-labels that a parked training shows before its model is there."""
 
 _TABLE = schema.segmentations
-_COLUMNS = [_TABLE.c[name] for name in Segmentation.__dataclass_fields__]
 
 
-class LabelRoom(CaseRoom):
-    """Store and read label maps ``(T, Z, Y, X) uint8`` with their confidence."""
+class LabelRoom(StoredLabelRoom):
+    """Store label maps ``(T, Z, Y, X) uint8`` with their confidence."""
 
     def add_segmentation(
         self,
@@ -56,7 +55,7 @@ class LabelRoom(CaseRoom):
         confidence : (T, Z, Y, X) uint8, optional
             255 = certain.
         model_id : str, optional
-            Required for proposals (model, refined).
+            Who proposed it; None for the pseudo-labels of a training that has made no model yet.
         parent_id : int, optional
             The version that a correction started from.
         reader : str, optional
@@ -123,12 +122,11 @@ class LabelRoom(CaseRoom):
             if adopted:
                 return adopted[-1]
             raise StudyError(f"case {case_id}: the labels {label_file} that a job wrote are absent; run the job again")
-        labels = read_labels(label_file, expected_shape_tzyx=case.shape_tzyx, scheme=self.label_scheme)
-        files = [f for f in (label_file, confidence_file) if f is not None]
-        for file in files:
-            difference = self._geometry(row).differs(read_header(file).geometry)
-            if difference:
-                raise LabelError(f"case {case_id}: {file} does not lie on the image's grid: {difference}")
+        labels = self.read_label_file(label_file, case_id)
+        files = [label_file]
+        if confidence_file is not None:
+            files.append(Path(confidence_file))
+            self._check_grid(row, files[1])
         entry = self._entry(case, labels, source, frames, model_id, None, None)
         if confidence_file is not None:
             entry["confidence_path"] = _confidence_name(entry["label_path"])
@@ -142,66 +140,6 @@ class LabelRoom(CaseRoom):
                 file.unlink(missing_ok=True)
         return known
 
-    def segmentation(self, segmentation_id: int) -> Segmentation:
-        """Return one version; UnknownCaseError when there is none of that number."""
-        with self._database.read() as connection:
-            return self._segmentation(connection, segmentation_id)
-
-    def segmentations(self, case_id: str | None = None, *, source: Source | None = None) -> list[Segmentation]:
-        """Return versions of one case or of all, newest last."""
-        query = sa.select(*_COLUMNS).order_by(_TABLE.c.id)
-        if case_id is not None:
-            query = query.where(_TABLE.c.case_id == case_id)
-        if source is not None:
-            query = query.where(_TABLE.c.source == Source(source).value)
-        with self._database.read() as connection:
-            if case_id is not None:
-                self._case_row(connection, case_id)
-            return [_as_segmentation(row) for row in connection.execute(query).mappings()]
-
-    def reference(self, case_id: str) -> Segmentation | None:
-        """Return the newest labels of an expert that came with the data."""
-        return next(reversed(self.segmentations(case_id, source=Source.REFERENCE)), None)
-
-    def proposal(self, case_id: str) -> Segmentation | None:
-        """Return the newest labels that a model proposed."""
-        return next((s for s in reversed(self.segmentations(case_id)) if s.source in PROPOSALS), None)
-
-    def label_file(self, segmentation: Segmentation) -> Path:
-        """Return the absolute path of the label file."""
-        return inside(self.folder, segmentation.label_path)
-
-    def read_labels(self, segmentation: Segmentation) -> NDArray[np.uint8]:
-        """Read labels ``(T, Z, Y, X) uint8``; LabelError when the file was changed since it was stored."""
-        path = self.label_file(segmentation)
-        shape = self.case(segmentation.case_id).shape_tzyx
-        labels = read_labels(path, expected_shape_tzyx=shape, scheme=self.label_scheme)
-        if hash_labels(labels) != segmentation.label_hash:
-            raise LabelError(
-                f"case {segmentation.case_id}: {path} is not what was stored as version {segmentation.version} "
-                "(another hash); restore the file from a backup"
-            )
-        return labels
-
-    def read_confidence(self, segmentation: Segmentation) -> NDArray[np.uint8] | None:
-        """Read the confidence ``(T, Z, Y, X) uint8`` (255 = certain), None when there is none."""
-        if segmentation.confidence_path is None:
-            return None
-        path = inside(self.folder, segmentation.confidence_path)
-        confidence = read_image(path).data
-        shape = self.case(segmentation.case_id).shape_tzyx
-        if confidence.dtype != np.uint8 or confidence.shape != shape:
-            raise LabelError(
-                f"case {segmentation.case_id}: confidence {path} must be uint8 of shape {shape}, got "
-                f"{confidence.dtype} of {confidence.shape}; restore the file or predict the case again"
-            )
-        return confidence
-
-    def _row_and_case(self, case_id: str) -> tuple[dict[str, Any], Case]:
-        with self._database.read() as connection:
-            row = self._case_row(connection, case_id)
-        return row, self._case(row)
-
     def _entry(
         self,
         case: Case,
@@ -214,15 +152,14 @@ class LabelRoom(CaseRoom):
     ) -> dict[str, Any]:
         """Check everything that can be checked without the database and return the row, version left out."""
         source, frames = Source(source), tuple(sorted({int(f) for f in frames}))
-        if (source in PROPOSALS) and model_id is None:
-            raise StudyError(f"case {case.id}: labels of source {source} need the model that made them")
         if source is Source.CORRECTED and not (reader or "").strip():
             raise StudyError(f"case {case.id}: a correction needs its reader's name; set it in the settings")
         _check_labels(case, labels, frames)
         self.label_scheme.check(labels, f"case {case.id}")
         digest = hash_labels(labels)
         if source in PROPOSALS:
-            label_path = f"predictions/{check_identifier('model', model_id)}/{case.id}_{source}_{digest[:16]}.nii.gz"
+            folder = UNNAMED_MODEL if model_id is None else check_identifier("model", model_id)
+            label_path = f"predictions/{folder}/{case.id}_{source}_{digest[:16]}.nii.gz"
         else:
             label_path = f"labels/{case.id}/{source}_{digest[:16]}.nii.gz"
         return {
@@ -248,13 +185,13 @@ class LabelRoom(CaseRoom):
         if connection is None:
             with self._database.read() as own:
                 return self._existing(entry, own)
-        same_case = sa.select(*_COLUMNS).where(_TABLE.c.case_id == entry["case_id"]).order_by(_TABLE.c.id.desc())
+        same_case = sa.select(*VERSION_COLUMNS).where(_TABLE.c.case_id == entry["case_id"]).order_by(_TABLE.c.id.desc())
         rows = list(connection.execute(same_case).mappings())
         if entry["source"] in PROPOSALS:
             proposals = (r for r in rows if r["source"] in PROPOSALS)
             rows = list(takewhile(lambda r: r["model_id"] == entry["model_id"], proposals))
         keys = ("source", "label_hash", "model_id", "frames")
-        return next((_as_segmentation(r) for r in rows if all(r[k] == entry[k] for k in keys)), None)
+        return next((as_segmentation(r) for r in rows if all(r[k] == entry[k] for k in keys)), None)
 
     def _insert(self, entry: dict[str, Any], connection: sa.Connection | None = None) -> Segmentation:
         if connection is None:
@@ -271,13 +208,6 @@ class LabelRoom(CaseRoom):
         version = (connection.execute(newest).scalar() or 0) + 1
         key = connection.execute(sa.insert(_TABLE).values(**entry, version=version)).inserted_primary_key
         return self._segmentation(connection, key[0])
-
-    @staticmethod
-    def _segmentation(connection: sa.Connection, segmentation_id: int) -> Segmentation:
-        row = connection.execute(sa.select(*_COLUMNS).where(_TABLE.c.id == segmentation_id)).mappings().first()
-        if row is None:
-            raise UnknownCaseError(f"the study has no label version number {segmentation_id!r}")
-        return _as_segmentation(row)
 
     def _write(self, relative: str, array: NDArray[np.uint8], geometry: Geometry, written: list[Path]) -> None:
         path = inside(self.folder, relative)
@@ -297,10 +227,6 @@ class LabelRoom(CaseRoom):
 
 def _confidence_name(label_path: str) -> str:
     return label_path.removesuffix(".nii.gz") + "_confidence.nii.gz"
-
-
-def _as_segmentation(row: Any) -> Segmentation:
-    return Segmentation(**{**row, "source": Source(row["source"]), "frames": tuple(row["frames"])})
 
 
 def _check_labels(case: Case, labels: NDArray[Any], frames: tuple[int, ...]) -> None:

@@ -17,7 +17,7 @@ from napari_ssl.study import schema
 from napari_ssl.study.base import plain_json
 from napari_ssl.study.decisions import DecisionRoom, as_decision
 from napari_ssl.study.journal import EditJournal
-from napari_ssl.study.labels import PROPOSALS
+from napari_ssl.study.stored_labels import PROPOSALS
 
 __all__ = ["QueueRoom", "QueueRow"]
 

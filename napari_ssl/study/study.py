@@ -89,12 +89,15 @@ class Study(ImportRoom, CheckRoom):
         folder = Path(folder).absolute()
         settings = read_settings(folder)
         writable = os.access(folder, os.W_OK) and os.access(folder / DATABASE_FILE, os.W_OK)
-        database = Database(folder, read_only=read_only or not writable)
+        database = Database(folder, read_only=not writable)
         try:
             database.prepare()
         except BaseException:
             database.close()
             raise
+        if read_only and writable:
+            database.close()
+            database = Database(folder, read_only=True)
         return cls(folder, settings, database)
 
     def close(self) -> None:

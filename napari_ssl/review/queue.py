@@ -1,0 +1,145 @@
+"""Orders and filters of the queue, and the audit stream.
+
+An order that shows the worst cases first makes the acceptance rate say nothing about the model. The audit stream mixes
+in cases that are drawn without looking at them; acceptance rates are to be read off those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
+
+from napari_ssl.core.decision import ReviewState
+from napari_ssl.errors import CatalogueError
+from napari_ssl.study.queue_rows import QueueRow
+
+__all__ = ["AUDIT_FRACTION", "ORDERS", "filter_rows", "in_audit", "order_rows", "with_audit"]
+
+AUDIT_FRACTION = 0.1
+"""Share of cases in the audit stream."""
+
+_FLOOR = 1e-3
+"""Foreground share that an empty label map is treated as, so that it still comes, late."""
+
+
+def _draw(case_id: str, seed: int, purpose: str) -> float:
+    """Return a number in (0, 1) that depends on nothing but its arguments."""
+    digest = hashlib.sha256(f"{purpose}:{seed}:{case_id}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
+
+
+def _sorted_by(rows: Iterable[QueueRow], value: Callable[[QueueRow], float | None]) -> list[QueueRow]:
+    """Smallest value first, unknown ones last, equal ones by identifier."""
+
+    def key(row: QueueRow) -> tuple[bool, float, str]:
+        known = value(row)
+        return known is None, 0.0 if known is None else known, row.case_id
+
+    return sorted(rows, key=key)
+
+
+def worst_confidence_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
+    """Lowest mean confidence first: most is learned from these (uncertainty sampling)."""
+    return _sorted_by(rows, lambda r: r.mean_confidence)
+
+
+def best_confidence_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
+    """Highest mean confidence first: most are accepted at a glance."""
+    return _sorted_by(rows, lambda r: None if r.mean_confidence is None else -r.mean_confidence)
+
+
+def most_changed_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
+    """Largest difference between the newest proposal and the one before first."""
+    return _sorted_by(rows, lambda r: None if r.disagreement is None else -r.disagreement)
+
+
+def foreground_aware_random(rows: Sequence[QueueRow], seed: int = 0) -> list[QueueRow]:
+    """Random order in which a case's chance to come early grows with its share of labelled pixels.
+
+    Weighted sampling without replacement (Efraimidis & Spirakis, Inf. Process. Lett. 97:181, 2006). Cases without a
+    proposal come last, in random order.
+    """
+
+    def key(row: QueueRow) -> float | None:
+        if row.foreground_fraction is None:
+            return None
+        return -math.log(_draw(row.case_id, seed, "order")) / max(row.foreground_fraction, _FLOOR)
+
+    unknown = [r for r in rows if r.foreground_fraction is None]
+    known = [r for r in rows if r.foreground_fraction is not None]
+    return _sorted_by(known, key) + _sorted_by(unknown, lambda r: _draw(r.case_id, seed, "order"))
+
+
+def by_case_id(rows: Sequence[QueueRow]) -> list[QueueRow]:
+    """In the order of the identifiers."""
+    return sorted(rows, key=lambda r: r.case_id)
+
+
+ORDERS: dict[str, Callable[[Sequence[QueueRow]], list[QueueRow]]] = {
+    "worst-confidence-first": worst_confidence_first,
+    "best-confidence-first": best_confidence_first,
+    "most-changed-first": most_changed_first,
+    "foreground-aware-random": foreground_aware_random,
+    "case-id": by_case_id,
+}
+"""Orders by name, as they are shown."""
+
+
+def order_rows(rows: Sequence[QueueRow], name: str, *, audit_seed: int | None = None) -> list[QueueRow]:
+    """Return rows in the order of that name, with the audit stream mixed in when a seed is given.
+
+    Raises
+    ------
+    CatalogueError
+        No order of that name.
+    """
+    if name not in ORDERS:
+        raise CatalogueError(f"no order {name!r} of the queue; there are {', '.join(ORDERS)}")
+    ordered = ORDERS[name](rows)
+    return ordered if audit_seed is None else with_audit(ordered, audit_seed)
+
+
+def in_audit(case_id: str, seed: int = 0, fraction: float = AUDIT_FRACTION) -> bool:
+    """Whether a case is in the audit stream: a draw that knows neither the model nor the other cases."""
+    return _draw(case_id, seed, "audit") < fraction
+
+
+def with_audit(rows: Sequence[QueueRow], seed: int = 0, fraction: float = AUDIT_FRACTION) -> list[QueueRow]:
+    """Spread the audit stream evenly over an ordered queue.
+
+    With a fraction of 0.1 every tenth row is an audit case, in random order, as long as there are any; the others keep
+    their order.
+    """
+    audit = _sorted_by(
+        (r for r in rows if in_audit(r.case_id, seed, fraction)), lambda r: _draw(r.case_id, seed, "audit order")
+    )
+    others = iter([r for r in rows if not in_audit(r.case_id, seed, fraction)])
+    mixed: list[QueueRow] = []
+    for number, row in enumerate(audit, start=1):
+        n_before = math.ceil(number / fraction) - 1 - len(mixed)
+        mixed += islice(others, max(0, n_before))
+        mixed.append(row)
+    return mixed + list(others)
+
+
+def filter_rows(
+    rows: Iterable[QueueRow], text: str = "", states: Collection[ReviewState | str] | None = None
+) -> list[QueueRow]:
+    """Return the rows that hold every word of `text` and are in one of `states` (None: any).
+
+    Words are looked for, without regard to capitals, in case, subject, group, split, state, model and reader.
+    """
+    words = text.casefold().split()
+    wanted = None if states is None else {ReviewState(s) for s in states}
+    return [
+        row
+        for row in rows
+        if (wanted is None or row.state in wanted) and (not words or all(word in _text(row) for word in words))
+    ]
+
+
+def _text(row: QueueRow) -> str:
+    parts = (row.case_id, row.subject_id, row.group, row.split, row.state, row.model_id, row.reader_of_decision)
+    return "\n".join(part for part in parts if part).casefold()
