@@ -115,7 +115,7 @@ class LabelScheme:
 
     def by_role(self, role: StructureRole) -> Structure | None:
         """Return the structure with this role, or None."""
-        return next((s for s in self.structures if s.role is role), None)
+        return next((s for s in self.structures if s.role == role), None)
 
     def check(self, labels: NDArray[Any], where: str) -> None:
         """Raise LabelError when `labels` holds a value outside the scheme; `where` names the file or case."""

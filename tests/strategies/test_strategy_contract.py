@@ -1,0 +1,81 @@
+"""What every strategy promises, and what each of them does to its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_ssl.core.catalogue import STRATEGIES
+from napari_ssl.core.job import EventKind
+from napari_ssl.networks import load_weights
+from napari_ssl.rounds import StoppedByRequest, execute
+
+ALL = sorted(STRATEGIES)
+SEMI = sorted(name for name, entry in STRATEGIES.items() if entry.uses_unlabelled)
+
+
+def run(spec, folder: Path, *, should_stop=lambda: False, events=None) -> dict[str, torch.Tensor]:
+    execute(spec, folder, (lambda e: None) if events is None else events.append, should_stop)
+    return load_weights(folder / "output" / "weights.safetensors")[0]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_same_seed_gives_the_same_weights_and_another_seed_others(name, make_spec, tmp_path):
+    first = run(make_spec(name), tmp_path / "1")
+    assert same(first, run(make_spec(name), tmp_path / "2"))
+    assert not same(first, run(make_spec(name, seed=4), tmp_path / "3"))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("stops", [(3,), (1, 14, 30)])
+def test_a_run_stopped_and_resumed_ends_with_the_weights_of_an_undisturbed_one(name, stops, make_spec, tmp_path):
+    undisturbed = run(make_spec(name), tmp_path / "whole")
+    spec = make_spec(name)
+    for after in stops:
+        asked = iter(range(10**6))
+        try:
+            run(spec, tmp_path / "stopped", should_stop=lambda asked=asked, after=after: next(asked) >= after)
+        except StoppedByRequest:
+            continue
+    assert same(undisturbed, run(spec, tmp_path / "stopped"))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_progress_rises_to_the_end_and_validation_is_told(name, make_spec, tmp_path):
+    events = []
+    run(make_spec(name), tmp_path, events=events)
+    fractions = [e.data["fraction"] for e in events if e.kind is EventKind.PROGRESS]
+    assert fractions == sorted(fractions)
+    assert 0.9 < fractions[-1] <= 1.0
+    assert any(e.data.get("validation_dice") for e in events)
+
+
+@pytest.mark.parametrize("name", SEMI)
+def test_weight_0_of_the_unlabelled_term_equals_supervised_training(name, make_spec, tmp_path):
+    """λ = 0 must not even change the order of the labelled slices."""
+    weightless = make_spec(name, parameters={"lam": 0.0})
+    without_unlabelled = make_spec(name, items=tuple(i for i in weightless.items if i.role.has_labels))
+    assert same(run(weightless, tmp_path / "0"), run(without_unlabelled, tmp_path / "none"))
+
+
+@pytest.mark.parametrize("name", SEMI)
+def test_the_unlabelled_cases_reach_the_weights(name, make_spec, tmp_path):
+    spec = make_spec(name)
+    without = make_spec(name, items=tuple(i for i in spec.items if i.role.has_labels))
+    with_them, alone = run(spec, tmp_path / "with"), run(without, tmp_path / "without")
+    assert not same(with_them, alone)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_training_learns_the_rings(name, make_spec, tmp_path):
+    durations = {"supervised": {"duration": "60 iterations"}, "alternating-crf": {"initial": "120 iterations"}}[name]
+    spec = make_spec(name, parameters={**durations, "augmentation": "none"})
+    result = execute(spec, tmp_path, lambda e: None, lambda: False)
+    assert np.mean(list(result["metrics"]["validation"]["mean"]["dice"].values())) > 0.6
