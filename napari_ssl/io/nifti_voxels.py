@@ -69,7 +69,8 @@ def read_voxels(header: NiftiHeader, frames: Sequence[int] | None = None) -> NDA
             stored = np.array(mapped[wanted])
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error}); check that the disk is there") from error
-    return _scale(np.ascontiguousarray(stored, stored.dtype.newbyteorder("=")), header.slope, header.intercept)
+    native = np.require(stored, stored.dtype.newbyteorder("="), ["C", "W", "O"])
+    return _scale(native, header.slope, header.intercept)
 
 
 def _unpack(path: Path, header: NiftiHeader, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
