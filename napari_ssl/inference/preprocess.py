@@ -115,9 +115,9 @@ def resample_labels(labels: Tensor, size_yx: tuple[int, int]) -> Tensor:
 
 
 def centre_crop(slices: Tensor, size_yx: tuple[int, int]) -> Tensor:
-    """Cut or zero-pad the last two axes to `size_yx` around the centre."""
+    """Cut or zero-pad the last two axes to `size_yx` around the centre; the same call with the old size undoes it."""
     pads: list[int] = []
     for have, want in zip(reversed(slices.shape[-2:]), reversed(size_yx), strict=True):
-        before = (want - have) // 2
+        before = int((want - have) / 2)  # towards zero, so that cutting undoes padding for odd differences too
         pads += [before, want - have - before]
     return functional.pad(slices, pads)

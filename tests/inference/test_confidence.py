@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ssl.inference.confidence import max_probability, normalised_entropy, to_uint8
+
+
+def _pixel(*p):
+    return np.array(p, np.float32).reshape(1, -1, 1, 1)
+
+
+def test_certain_and_undecided_pixels():
+    assert normalised_entropy(_pixel(1, 0, 0, 0)).item() == 0
+    assert normalised_entropy(_pixel(0.25, 0.25, 0.25, 0.25)).item() == pytest.approx(1)
+    assert normalised_entropy(_pixel(0.5, 0.5)).item() == pytest.approx(1)
+    assert normalised_entropy(_pixel(0.9, 0.1)).item() == pytest.approx(-(0.9 * np.log2(0.9) + 0.1 * np.log2(0.1)))
+    assert max_probability(_pixel(0.2, 0.7, 0.1)).item() == pytest.approx(0.7)
+
+
+def test_one_class_is_certain():
+    assert normalised_entropy(np.ones((2, 1, 3, 4), np.float32)).shape == (2, 3, 4)
+    assert not normalised_entropy(np.ones((2, 1, 3, 4), np.float32)).any()
+
+
+def test_eight_bits_round_to_the_nearest_step():
+    assert to_uint8(np.array([0, 0.5, 1, 1.2, -0.1, 0.999])).tolist() == [0, 128, 255, 255, 0, 255]
+    values = np.linspace(0, 1, 1001)
+    assert np.abs(to_uint8(values) / 255 - values).max() <= 0.5 / 255 + 1e-9
