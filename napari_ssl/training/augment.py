@@ -112,29 +112,56 @@ def _grid(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     zoom = torch.exp(_normal((n,), recipe.log_scale_sd, generator))
     shift = _normal((n, 2), recipe.shift_sd_px, generator)
     cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    # Rotation acts on pixels; the coordinates are per half axis, hence the ratios.
-    rows = (
-        torch.stack([cosine, -sine * height / width, shift[:, 0] * 2 / width], dim=1),
-        torch.stack([sine * width / height, cosine, shift[:, 1] * 2 / height], dim=1),
-    )
-    theta = torch.stack(rows, dim=1).to(images.device)
-    grid = functional.affine_grid(theta, [n, 1, height, width], align_corners=False)
-    bent = _chosen(n, recipe.elastic_p, generator, images.device)
+    device, dtype = images.device, images.dtype
+    x = _positions(width, device, dtype)[None, None, :]
+    y = _positions(height, device, dtype)[None, :, None]
+    # Rotation acts on pixels; the coordinates are per half axis, hence the ratios. Written out instead of
+    # `affine_grid`, whose products of tiny matrices cost more than the sampling.
+    terms = torch.stack(
+        [
+            cosine,
+            sine * width / height,
+            -sine * height / width,
+            cosine,
+            shift[:, 0] * 2 / width,
+            shift[:, 1] * 2 / height,
+        ]
+    ).to(device)[..., None, None]
+    # Stored with the two coordinates apart, which is faster to fill and to sample by.
+    grid = torch.empty((n, 2, height, width), device=device, dtype=dtype)
+    torch.add(terms[0] * x, terms[2] * y + terms[4], out=grid[:, 0])
+    torch.add(terms[1] * x, terms[3] * y + terms[5], out=grid[:, 1])
+    bent = _chosen(n, recipe.elastic_p, generator, device)
     if len(bent):
-        nodes = _normal((len(bent), 2, _ELASTIC_NODES, _ELASTIC_NODES), 1.0, generator)
-        nodes *= recipe.elastic_sd_px * 2 / torch.tensor([width, height])[:, None, None]
-        field = functional.interpolate(
-            nodes.to(images.device), size=(height, width), mode="bicubic", align_corners=False
-        )
-        grid[bent] += field.permute(0, 2, 3, 1)
-    return grid
+        grid[bent] += _bending(len(bent), recipe.elastic_sd_px, (height, width), generator, device)
+    return grid.permute(0, 2, 3, 1)
+
+
+def _positions(n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Centres of `n` pixels on an axis from −1 to 1."""
+    return (torch.arange(n, device=device, dtype=dtype) * 2 + 1) / n - 1
+
+
+def _bending(
+    n: int, sd_px: float, size_yx: tuple[int, int], generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """Smooth random displacements ``(B, 2, Y, X)``: a coarse grid of nodes, cubic in between along each axis."""
+    nodes = _normal((n, 2, _ELASTIC_NODES, _ELASTIC_NODES), sd_px * 2, generator)
+    nodes /= torch.tensor([size_yx[1], size_yx[0]])[:, None, None]
+    unit = torch.eye(_ELASTIC_NODES)[None, None]
+    along_y, along_x = (
+        functional.interpolate(unit, size=(size, _ELASTIC_NODES), mode="bicubic", align_corners=False)[0, 0].to(device)
+        for size in size_yx
+    )
+    return along_y @ nodes.to(device) @ along_x.T
 
 
 def _intensities(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Change intensities in place and return the images."""
     n, device = len(images), images.device
     factor = 1 + _normal((n,), recipe.intensity_sd, generator)
     offset = _normal((n,), recipe.brightness_sd, generator)
-    images = images * factor.to(device)[:, None, None, None] + offset.to(device)[:, None, None, None]
+    images.mul_(factor.to(device)[:, None, None, None]).add_(offset.to(device)[:, None, None, None])
     chosen = _chosen(n, recipe.gamma_p, generator, device)
     if len(chosen):
         exponent = _uniform(len(chosen), 0.7, 1.5, generator, device)
