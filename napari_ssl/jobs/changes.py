@@ -1,0 +1,102 @@
+"""Changes of a job's state, each with its event in words; made only by the holder of the run's lease."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from napari_ssl.core.job import Event, EventKind, Job, JobState
+from napari_ssl.errors import JobError, StorageError
+from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, read_request
+from napari_ssl.jobs.events import EventWriter, read_events
+from napari_ssl.jobs.spec import kind_of, program, read_spec
+from napari_ssl.study.study import Study
+
+__all__ = ["MAX_ATTEMPTS", "adopt_parked", "adopt_result", "end_on_request", "recover", "settle", "tell_lost"]
+
+MAX_ATTEMPTS = 3
+_IN_TRANSIT_S = 5.0
+
+
+def adopt_result(study: Study, run_folder: Path, result: dict[str, Any]) -> None:
+    """Take what the run has made into the study."""
+    spec = read_spec(run_folder)
+    program(kind_of(spec)).adopt(study, spec, result, run_folder)
+
+
+def adopt_parked(study: Study, run_folder: Path) -> None:
+    """Put what the run waits for on the clinician's table."""
+    spec = read_spec(run_folder)
+    program(kind_of(spec)).adopt_parked(study, spec, run_folder)
+
+
+def end_on_request(study: Study, job_id: str, run_folder: Path, request: Request) -> JobState:
+    """Bring a job that no longer runs into the state that a person asked for."""
+    clear_request(run_folder)
+    if request.kind is RequestKind.PAUSE:
+        state, message = JobState.PAUSED, "Paused; resume goes on from the last checkpoint"
+    else:
+        state, message = JobState.CANCELLED, "Stopped; the last checkpoint is kept"
+    told = read_events(run_folder)
+    if not told or told[-1].kind is not EventKind.STOPPED:  # it was ended by force, or never began
+        with suppress(StorageError):  # the disk is full: the row still tells
+            EventWriter(run_folder).append(Event(kind=EventKind.STOPPED, data={"message": message}))
+    study.update_job(job_id, state=state, message=message)
+    return state
+
+
+def tell_lost(study: Study, job: Job, run_folder: Path, what: str) -> None:
+    """Say that the process of a running job is gone; the job becomes INTERRUPTED."""
+    message = f"{what}; the last checkpoint is kept."
+    if job.attempts < MAX_ATTEMPTS:
+        message += f" The job resumes from it by itself (attempt {job.attempts + 1} of {MAX_ATTEMPTS})."
+    with suppress(StorageError):
+        EventWriter(run_folder).append(
+            Event(kind=EventKind.NOTICE, data={"message": message, "interrupted": True, "attempt": job.attempts})
+        )
+    study.update_job(job.id, state=JobState.INTERRUPTED, message=message)
+
+
+def settle(study: Study, job_id: str) -> bool:
+    """Carry out what was asked of a job that nobody runs; return whether the job needs no supervisor to end it."""
+    run_folder = study.job_folder(job_id)
+    try:
+        with lease(run_folder):
+            request = read_request(run_folder)
+            if request is None or study.job(job_id).state.is_over:
+                clear_request(run_folder)
+            else:
+                end_on_request(study, job_id, run_folder, request)
+            return True
+    except JobError:
+        return False
+
+
+def recover(study: Study) -> list[Job]:
+    """Mark running jobs whose processes are gone as interrupted; return the jobs that should be handed to an engine.
+
+    A running job's supervisor holds its lease, and leaves the state RUNNING before it lets go: a running job with a
+    free lease has lost its supervisor.
+    """
+    waiting: list[Job] = []
+    for job in study.jobs():
+        if job.state not in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED):
+            continue
+        if job.state is JobState.QUEUED and (datetime.now(UTC) - job.updated_at).total_seconds() < _IN_TRANSIT_S:
+            continue  # somebody is handing it over
+        run_folder = study.job_folder(job.id)
+        try:
+            with lease(run_folder):
+                job = study.job(job.id)
+                request = read_request(run_folder)
+                if job.state is JobState.RUNNING:
+                    tell_lost(study, job, run_folder, "The background engine or the computer was shut down")
+                if request is not None and not job.state.is_over:
+                    end_on_request(study, job.id, run_folder, request)
+                elif job.state in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED):
+                    waiting.append(study.job(job.id))
+        except JobError:
+            continue  # it has a supervisor
+    return waiting

@@ -1,0 +1,107 @@
+"""Jobs in the foreground, for the command line: the same code as in the background, in this process, without engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_ssl.core.job import Emit, Event, EventKind, Job, JobState, ShouldStop
+from napari_ssl.errors import JobError
+from napari_ssl.jobs.changes import adopt_parked, adopt_result
+from napari_ssl.jobs.child import Outcome, perform
+from napari_ssl.jobs.control import lease
+from napari_ssl.jobs.events import EventWriter
+from napari_ssl.jobs.failures import describe
+from napari_ssl.jobs.spec import Spec, kind_of, read_spec
+from napari_ssl.study.study import Study
+
+__all__ = ["run_here"]
+
+_RESUMABLE = (JobState.PAUSED, JobState.INTERRUPTED, JobState.RUNNING, JobState.FAILED)
+
+_LEASE_WAIT_S = 1.0  # a window may be looking whether the run has a holder
+
+
+def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> dict[str, Any]:
+    """Carry out `spec` in this process, adopt the result in the study and return it.
+
+    The run is recorded like any job. An earlier run of the same order that was stopped, killed or failed is resumed.
+
+    Parameters
+    ----------
+    emit : callable
+        Called with every event, after it was written to the run's folder.
+    should_stop : callable
+        Asked often; when it says yes, the run stops with a checkpoint.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        It was stopped, by `should_stop` or Ctrl-C; the same call goes on from the checkpoint.
+    JobError
+        The run is parked for review, or is at work in another process.
+    NapariSslError
+        Whatever went wrong, in words.
+    """
+    job = _resumable(study, spec) or study.create_job(kind_of(spec), spec.to_dict())
+    run_folder = study.job_folder(job.id)
+    writer = EventWriter(run_folder)
+
+    def tell(event: Event) -> None:
+        writer.append(event)
+        emit(event)
+        if event.kind is EventKind.CHECKPOINT or (event.kind is EventKind.PROGRESS and "validation_dice" in event.data):
+            _record_progress(study, job.id, event)
+
+    with lease(run_folder, timeout_s=_LEASE_WAIT_S), lease(run_folder, "child"):
+        study.update_job(job.id, state=JobState.RUNNING, attempts=job.attempts + 1, message="In the foreground")
+        try:
+            outcome = perform(spec, run_folder, tell, should_stop, attempt=job.attempts + 1)
+            return _conclude(study, job, outcome)
+        except KeyboardInterrupt:
+            message = "Stopped; the same order goes on from the last checkpoint"
+            study.update_job(job.id, state=JobState.PAUSED, message=message)
+            raise
+        except Exception as error:
+            if study.job(job.id).state is JobState.RUNNING:
+                study.update_job(job.id, state=JobState.FAILED, message=describe(error))
+            raise
+
+
+def _conclude(study: Study, job: Job, outcome: Outcome) -> dict[str, Any]:
+    """Return the result of a run that is done; record and raise any other end."""
+    run_folder = study.job_folder(job.id)
+    if outcome.state is JobState.DONE and outcome.result is not None:
+        adopt_result(study, run_folder, outcome.result)
+        study.update_job(job.id, state=JobState.DONE, progress=1.0, message="Done")
+        return outcome.result
+    if outcome.state is JobState.PAUSED:
+        raise KeyboardInterrupt(str(outcome.error))
+    if outcome.state is JobState.PARKED:
+        adopt_parked(study, run_folder)
+        study.update_job(job.id, state=JobState.PARKED, message=str(outcome.error))
+        raise JobError(
+            f"job {job.id} waits for a clinician: {outcome.error}. Decide with 'napari-ssl review {study.folder}', "
+            f"then 'napari-ssl jobs resume {study.folder} {job.id}'"
+        )
+    if outcome.error is None:
+        raise JobError(f"job {job.id} ended without a result")
+    raise outcome.error
+
+
+def _resumable(study: Study, spec: Spec) -> Job | None:
+    """Return the newest unfinished run of the same order that nobody is working on."""
+    for job in reversed(study.jobs()):
+        if job.kind is kind_of(spec) and job.state in _RESUMABLE:
+            try:
+                with lease(study.job_folder(job.id), timeout_s=_LEASE_WAIT_S):
+                    if read_spec(study.job_folder(job.id)).hash == spec.hash:
+                        return job
+            except JobError:
+                continue
+    return None
+
+
+def _record_progress(study: Study, job_id: str, event: Event) -> None:
+    fraction = event.data.get("fraction")
+    if fraction is not None:
+        study.update_job(job_id, progress=min(1.0, max(0.0, float(fraction))), message=str(event.data.get("step", "")))

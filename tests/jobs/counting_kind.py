@@ -1,0 +1,76 @@
+"""A kind of job for tests: counts to a number, adding up, with a checkpoint after each step."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from napari_ssl.core.job import Event, EventKind
+from napari_ssl.errors import ImageError
+
+CHECKPOINT = "count.json"
+
+
+class StoppedByRequest(Exception):  # noqa: N818
+    pass
+
+
+class ParkedForReview(Exception):  # noqa: N818
+    def __init__(self, message, case_ids):
+        super().__init__(message)
+        self.case_ids = case_ids
+
+
+def execute(spec, run_folder: Path, emit, should_stop) -> dict:
+    orders = spec.crf
+    path = run_folder / CHECKPOINT
+    state = json.loads(path.read_text()) if path.exists() else {"n": 0, "sum": 0}
+    if orders.get("fail"):
+        raise ImageError("case p1: the image is truncated; copy it again")
+    if orders.get("crash"):
+        os._exit(9)
+    if orders.get("park") and not (run_folder / "decided").exists():
+        raise ParkedForReview("1 case waits", ("p1",))
+    while state["n"] < orders["count"]:
+        if should_stop():
+            raise StoppedByRequest("stopped with a checkpoint")
+        if orders.get("deaf"):
+            emit(_progress(state, orders))
+            time.sleep(60)
+        time.sleep(orders["step_s"])
+        state = {"n": state["n"] + 1, "sum": state["sum"] * 3 % 10007 + state["n"]}
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(state))
+        os.replace(temporary, path)
+        emit(Event(kind=EventKind.CHECKPOINT, data={"iteration": state["n"], "path": CHECKPOINT}))
+        emit(_progress(state, orders))
+        if (
+            orders.get("suicides")
+            and state["n"] in orders["suicides"]
+            and not (run_folder / f"died{state['n']}").exists()
+        ):
+            (run_folder / f"died{state['n']}").touch()
+            os.kill(os.getpid(), 9)
+    return {"kind": "predict", "n": state["n"], "sum": state["sum"]}
+
+
+def _progress(state, orders):
+    data = {"fraction": state["n"] / orders["count"], "step": f"count {state['n']}", "loss": float("nan")}
+    return Event(kind=EventKind.PROGRESS, data=data)
+
+
+def adopt(study, spec, result, run_folder) -> None:
+    if spec.crf.get("adopt_fails"):
+        raise OSError(28, "No space left on device", str(study.folder))
+    (study.folder / f"adopted-{run_folder.name}.json").write_text(json.dumps(result))
+
+
+def adopt_parked(study, spec, run_folder) -> None:
+    (study.folder / f"parked-{run_folder.name}").touch()
+
+
+def hand_in_decisions(study, run_folder) -> int:
+    (run_folder / "decided").touch()
+    return 1
