@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -100,12 +101,11 @@ class CaseRoom(StudyFolder):
 
     def _locate(self, absolute: str, relative: str | None) -> Path:
         """Return where the image is now: study and images may have been moved together."""
-        path = Path(absolute)
-        if relative is not None and not path.is_file():
-            moved = (self.folder / relative).resolve()
-            if moved.is_file():
-                return moved
-        return path
+        if relative is not None and not os.path.isfile(absolute):  # False too where the folder may not be entered
+            moved = os.path.normpath(self.folder.resolve() / relative)
+            if os.path.isfile(moved):
+                return Path(moved)
+        return Path(absolute)
 
     @staticmethod
     def _geometry(row: Any) -> Geometry:

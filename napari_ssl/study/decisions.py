@@ -135,7 +135,7 @@ def _check_decision(decision: Decision, segmentation: Segmentation, n_frames: in
         )
     if decision.verdict is Verdict.CORRECT and segmentation.source is not Source.CORRECTED:
         raise DecisionError(
-            f"{where}: version {segmentation.id} is no correction ({segmentation.source}); save it first"
+            f"{where}: version {segmentation.id} is {segmentation.source}; save the correction first"
         )
     if (
         decision.model_id is not None

@@ -133,7 +133,7 @@ class LabelRoom(StoredLabelRoom):
         known = self._existing(entry)
         if known is None:
             for file, key in zip(files, ("label_path", "confidence_path"), strict=False):
-                place_file(file, inside(self.folder, entry[key]))
+                place_file(file, inside(self.folder, entry[key]), link=True)
             known = self._insert(entry)
         for file in files:
             with storage_errors(file):

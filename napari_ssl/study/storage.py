@@ -57,15 +57,26 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def place_file(source: Path, target: Path) -> None:
-    """Bring a copy of `source` to `target` whole or not at all; a hard link (no bytes written) where possible."""
+def place_file(source: Path, target: Path, *, link: bool = False) -> None:
+    """Bring a copy of `source` to `target` whole or not at all.
+
+    With `link` both become one file where the file system can (no bytes are written): only for a source that is removed
+    afterwards, since changing the one changes the other.
+    """
     make_folder(target.parent)
     with replacing(target) as temporary:
-        linked = temporary.with_name(temporary.name + "-link")
-        try:
-            os.link(source, linked)
-            os.replace(linked, temporary)
-        except OSError:  # another file system, or one without hard links
-            with suppress(OSError):
-                linked.unlink(missing_ok=True)
+        if not (link and _link(source, temporary)):
             shutil.copyfile(source, temporary)
+
+
+def _link(source: Path, temporary: Path) -> bool:
+    """Put a hard link to `source` in the place of `temporary`; False where that cannot be."""
+    linked = temporary.with_name(temporary.name + "-link")
+    try:
+        os.link(source, linked)
+        os.replace(linked, temporary)
+    except OSError:
+        with suppress(OSError):
+            linked.unlink(missing_ok=True)
+        return False
+    return True

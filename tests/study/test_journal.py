@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from study_workers import paint_and_die
+
+from napari_ssl.errors import LabelError, StorageError, StudyError
+from napari_ssl.io.images import hash_labels
+from napari_ssl.study import EditJournal
+from napari_ssl.study import journal as journal_module
+
+SHAPE = (3, 2, 5, 6)
+
+
+@pytest.fixture
+def base() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.uint8)
+
+
+@pytest.fixture
+def journal(tmp_path: Path, base: np.ndarray) -> EditJournal:
+    return EditJournal(tmp_path, "p0", hash_labels(base), "Ada")
+
+
+def _paint(journal: EditJournal, labels: np.ndarray, frame: int, indices: list[int], value: int) -> None:
+    flat = labels[frame].reshape(-1)
+    before = flat[indices].copy()
+    flat[indices] = value
+    journal.append(frame, indices, before, flat[indices], value)
+
+
+def test_replay_gives_the_labels_as_they_were_painted(journal: EditJournal, base: np.ndarray):
+    painted = base.copy()
+    _paint(journal, painted, 0, [0, 1, 2, 59], 3)
+    _paint(journal, painted, 2, [7], 0)
+    _paint(journal, painted, 0, [1, 2], 1)
+    labels = base.copy()
+    assert journal.replay(labels) == 3
+    np.testing.assert_array_equal(labels, painted)
+    assert [(s.frame, s.label, len(s.flat_indices)) for s in journal.strokes()] == [(0, 3, 4), (2, 0, 1), (0, 1, 2)]
+
+
+def test_undo_is_a_stroke_in_the_other_direction(journal: EditJournal, base: np.ndarray):
+    painted = base.copy()
+    _paint(journal, painted, 1, [3, 4, 5], 2)
+    stroke = journal.strokes()[0]
+    journal.append(stroke.frame, stroke.flat_indices, stroke.after, stroke.before, 2)
+    labels = base.copy()
+    assert journal.replay(labels) == 2
+    np.testing.assert_array_equal(labels, base)
+
+
+def test_strokes_survive_a_killed_process(tmp_path: Path, base: np.ndarray, journal: EditJournal):
+    child = multiprocessing.get_context("spawn").Process(target=paint_and_die, args=(tmp_path, hash_labels(base)))
+    child.start()
+    child.join()
+    assert child.exitcode == -9
+    labels = base.copy()
+    assert journal.exists() and journal.replay(labels) == 2
+    assert labels[0].reshape(-1)[1:4].tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize("lost", [1, 5, 9, 12])
+def test_a_record_that_was_cut_off_is_dropped_and_painting_goes_on(journal: EditJournal, base: np.ndarray, lost: int):
+    painted = base.copy()
+    _paint(journal, painted, 0, [1, 2, 3], 3)
+    kept = painted.copy()
+    _paint(journal, painted, 1, list(range(20)), 1)
+    with open(journal.path, "r+b") as stream:
+        stream.truncate(stream.seek(0, os.SEEK_END) - lost)
+    labels = base.copy()
+    assert journal.replay(labels) == 1
+    np.testing.assert_array_equal(labels, kept)
+    again = EditJournal(journal.path.parents[1], "p0", journal.base_hash, "Ada")
+    _paint(again, labels, 2, [0], 2)
+    replayed = base.copy()
+    assert journal.replay(replayed) == 2
+    np.testing.assert_array_equal(replayed, labels)
+
+
+def test_a_damaged_record_ends_the_strokes(journal: EditJournal, base: np.ndarray):
+    painted = base.copy()
+    _paint(journal, painted, 0, [1], 3)
+    _paint(journal, painted, 0, [2], 3)
+    content = bytearray(journal.path.read_bytes())
+    content[-2] ^= 0xFF
+    journal.path.write_bytes(content)
+    assert len(journal.strokes()) == 1
+
+
+def test_strokes_on_other_labels_are_neither_replayed_nor_lost(tmp_path: Path, journal: EditJournal, base: np.ndarray):
+    _paint(journal, base.copy(), 0, [1], 3)
+    other = (base + 1) % 4
+    later = EditJournal(tmp_path, "p0", hash_labels(other), "Ada")
+    assert not later.exists() and later.replay(other) == 0
+    assert EditJournal.recorded_base(tmp_path, "p0", "Ada") == journal.base_hash
+    with pytest.raises(LabelError, match=r"belong to other labels"):
+        journal.replay(other)
+    later.append(0, [2], [0], [1], 1)
+    assert len(later.strokes()) == 1
+    assert len(list(later.path.parent.glob("*.set-aside-*"))) == 1
+
+
+def test_each_reader_has_a_journal(tmp_path: Path, journal: EditJournal, base: np.ndarray):
+    _paint(journal, base.copy(), 0, [1], 3)
+    assert not EditJournal(tmp_path, "p0", journal.base_hash, "Bob").exists()
+    assert EditJournal.cases_with_edits(tmp_path, "Ada") == {"p0"} == EditJournal.cases_with_edits(tmp_path)
+    assert EditJournal.cases_with_edits(tmp_path, "Bob") == set()
+
+
+def test_saved_strokes_are_forgotten(journal: EditJournal, base: np.ndarray):
+    _paint(journal, base.copy(), 0, [1], 3)
+    journal.clear()
+    journal.clear()
+    assert not journal.exists() and journal.strokes() == []
+    assert EditJournal.recorded_base(journal.path.parents[1], "p0", "Ada") is None
+    _paint(journal, base.copy(), 0, [1], 3)
+    assert len(journal.strokes()) == 1
+
+
+def test_a_full_disk_loses_no_earlier_stroke(journal: EditJournal, base: np.ndarray, monkeypatch):
+    painted = base.copy()
+    _paint(journal, painted, 0, [1], 3)
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(journal_module.os, "fsync", no_space)
+    with pytest.raises(StorageError, match=r"journal.*No space left"):
+        journal.append(0, [2], [0], [1], 1)
+    monkeypatch.undo()
+    assert journal.strokes()[0].flat_indices.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("frame", "indices", "before", "after"), [(0, [1, 2], [0], [1]), (-1, [1], [0], [1]), (0, [-1], [0], [1])]
+)
+def test_strokes_that_cannot_be_are_refused(journal: EditJournal, frame, indices, before, after):
+    with pytest.raises(LabelError, match=r"a stroke needs as many indices"):
+        journal.append(frame, indices, before, after, 1)
+    assert not journal.exists()
+
+
+def test_a_stroke_outside_the_labels_is_refused_before_any_is_painted(journal: EditJournal, base: np.ndarray):
+    journal.append(0, [0], [0], [3], 3)
+    journal.append(0, [60], [0], [1], 1)
+    labels = base.copy()
+    with pytest.raises(LabelError, match=r"lies outside"):
+        journal.replay(labels)
+    np.testing.assert_array_equal(labels, base)
+
+
+def test_a_journal_needs_a_case_and_a_reader(tmp_path: Path):
+    with pytest.raises(StudyError, match=r"case '../p0'"):
+        EditJournal(tmp_path, "../p0", "", "Ada")
+    with pytest.raises(StudyError, match=r"reader's name"):
+        EditJournal(tmp_path, "p0", "", " ")
+
+
+def test_a_file_that_is_no_journal_is_named(journal: EditJournal):
+    journal.path.parent.mkdir()
+    journal.path.write_bytes(b"\x00\x01\x02")
+    with pytest.raises(StudyError, match=r"cannot be read.*move the file away"):
+        journal.append(0, [1], [0], [1], 1)
