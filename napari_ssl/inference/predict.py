@@ -69,7 +69,9 @@ class _Runner:
         batch = resample(batch, self.network_yx).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
             logits = self.network(batch)
-        return resample(logits.float().softmax(dim=1), slices.shape[1:]).cpu()
+        # Class maps apart, as they are handed out, not interleaved as the network works.
+        logits = logits.float().contiguous(memory_format=torch.contiguous_format)
+        return resample(logits.softmax(dim=1), slices.shape[1:]).cpu()
 
 
 def iter_frames(
