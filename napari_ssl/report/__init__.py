@@ -1,0 +1,1 @@
+"""Figures and documents that show what a round has brought."""
