@@ -87,14 +87,13 @@ def engine_lock(folder: Path) -> FileLock:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether an engine holds the folder."""
-    lock = engine_lock(folder)
+    """Whether an engine holds the folder; what one that was killed has published is withdrawn."""
     try:
-        lock.acquire(timeout=0)
+        with engine_lock(folder).acquire(timeout=0):
+            withdraw_credentials(folder)
+            return False
     except Timeout:
         return True
-    lock.release()
-    return False
 
 
 def write_credentials(folder: Path, credentials: Credentials) -> None:
@@ -113,12 +112,12 @@ def withdraw_credentials(folder: Path) -> None:
 
 def read_credentials(folder: Path) -> Credentials | None:
     """Return where the running engine is; None when there is none."""
+    if not is_running(folder):
+        return None
     try:
-        document = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        credentials = Credentials(**document)
+        return Credentials(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    return credentials if is_running(folder) else None
 
 
 def ensure_engine() -> Credentials:

@@ -115,6 +115,7 @@ def main() -> int:
     folder = engine_folder()
     try:
         with engine_lock(folder).acquire(timeout=_LOCK_WAIT_S):
+            withdraw_credentials(folder)
             asyncio.run(serve(folder, idle_s=float(os.environ.get(IDLE_VARIABLE, IDLE_S))))
     except Timeout:
         _log.info("another engine is running")

@@ -143,7 +143,7 @@ def test_a_killed_child_is_told_resumed_and_ends_with_the_result_of_an_undisturb
 
 
 def test_a_process_that_is_lost_three_times_fails_in_words_and_can_be_resumed(runner, study, order, eventually):
-    job = runner.submit(order(count=5, suicides=[1, 2, 3]))
+    job = runner.submit(order(count=5, dies_after=[1, 2, 3]))
     job = _over(runner, job, eventually)
     assert (job.state, job.attempts) == (JobState.FAILED, 3)
     assert "lost 3 times" in job.message

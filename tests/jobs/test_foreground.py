@@ -1,0 +1,73 @@
+"""The same jobs without an engine, for the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from napari_ssl.core.job import EventKind, JobState
+from napari_ssl.errors import ImageError, JobError
+from napari_ssl.jobs.control import lease
+from napari_ssl.jobs.events import read_events
+from napari_ssl.jobs.foreground import run_here
+
+
+def test_a_job_in_the_foreground_is_recorded_told_and_adopted(study, order):
+    heard = []
+    result = run_here(study, order(count=3, step_s=0), heard.append, lambda: False)
+    (job,) = study.jobs()
+    assert (job.state, job.progress, job.attempts) == (JobState.DONE, 1.0, 1)
+    assert json.loads((study.folder / f"adopted-{job.id}.json").read_text()) == result
+    assert [e.kind for e in heard] == [e.kind for e in read_events(study.job_folder(job.id))]
+    assert heard[-1].kind is EventKind.RESULT
+
+
+def test_stopped_in_the_foreground_the_same_order_goes_on_in_the_same_run(study, order):
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        run_here(study, order(count=6, step_s=0), seen.append, lambda: len(seen) > 5)
+    assert study.jobs()[0].state is JobState.PAUSED
+    assert run_here(study, order(count=6, step_s=0), seen.append, lambda: False)["n"] == 6
+    (job,) = study.jobs()
+    assert (job.state, job.attempts) == (JobState.DONE, 2)
+    counted = [e.data["iteration"] for e in seen if e.kind is EventKind.CHECKPOINT]
+    assert counted == list(range(1, 7))
+
+
+def test_ctrl_c_in_the_middle_leaves_a_job_that_can_go_on(study, order):
+    def press(event):
+        if event.kind is EventKind.CHECKPOINT:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_here(study, order(count=3, step_s=0), press, lambda: False)
+    assert study.jobs()[0].state is JobState.PAUSED
+
+
+def test_a_failure_is_recorded_and_raised(study, order):
+    with pytest.raises(ImageError, match="truncated"):
+        run_here(study, order(fail=True), lambda e: None, lambda: False)
+    (job,) = study.jobs()
+    assert (job.state, job.message) == (JobState.FAILED, "case p1: the image is truncated; copy it again")
+
+
+def test_a_result_that_cannot_be_adopted_is_recorded_as_a_failure(study, order):
+    with pytest.raises(OSError, match="No space"):
+        run_here(study, order(count=1, step_s=0, adopt_fails=True), lambda e: None, lambda: False)
+    assert "disk is full" in study.jobs()[0].message
+
+
+def test_a_parked_run_says_what_to_do(study, order):
+    with pytest.raises(JobError, match="waits for a clinician: 1 case waits"):
+        run_here(study, order(park=True), lambda e: None, lambda: False)
+    assert study.jobs()[0].state is JobState.PARKED
+
+
+def test_an_order_that_another_process_is_working_on_is_not_touched(study, order):
+    job = study.create_job("predict", order().to_dict())
+    study.update_job(job.id, state=JobState.RUNNING)
+    with lease(study.job_folder(job.id)):
+        run_here(study, order(count=1, step_s=0), lambda e: None, lambda: False)
+    assert len(study.jobs()) == 2
+    assert study.job(job.id).state is JobState.RUNNING
