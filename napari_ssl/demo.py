@@ -38,7 +38,7 @@ _MARKER = "demo.json"
 _CROP = (96, 96)
 _BASELINE = {"duration": "300 iterations", "validate_every": 100}
 _RETRAINING = {"alternations": 3, "per_alternation": "100 iterations", "validate_every": 100}
-_ORACLE = {"accept_dice": 0.85, "correct_cases": 4}
+_ORACLE = {"accept_dice": 0.85, "correct_cases": 4, "review_cases": 8}
 
 Say = Callable[[str], None]
 
@@ -128,7 +128,7 @@ def _make_study(out: Path, seed: int, clock: _Clock) -> Study:
     study = Study.create(
         out / "study", label_scheme=PRESETS["acdc"], preprocessing=Preprocessing(crop_yx=_CROP), name="Sample study"
     )
-    report = clock.measure("import", lambda: study.add_cases(scan(out / "images", "acdc"), split="auto"))
+    report = clock.measure("import", lambda: study.add_cases(scan(out / "images", "acdc")))
     if report.failed:
         raise StudyError(f"{report.failed[0][0]}: {report.failed[0][1]}")
     return study

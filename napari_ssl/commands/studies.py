@@ -51,7 +51,13 @@ def new(study: Path, labels: str, name: str | None, pixel_spacing: float, crop: 
 @STUDY
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--layout", default="auto", show_default=True, metavar="NAME", help="auto, acdc, plain or files.")
-@click.option("--split", type=click.Choice(["auto", *[s.value for s in Split]]), default="auto", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["folder", "auto", *[s.value for s in Split]]),
+    default="folder",
+    show_default=True,
+    help="Split of new subjects; folder: what the folder states, where it states nothing as auto.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides the automatic split.")
 @click.option("--dry-run", is_flag=True, help="Show what was found and write nothing.")
 @JSON
@@ -78,7 +84,7 @@ def import_(
             if not as_json:
                 say(f"[{done}/{total}] {what}")
 
-        result = opened.add_cases(items, split=split, seed=seed, progress=progress)
+        result = opened.add_cases(items, split=None if split == "folder" else split, seed=seed, progress=progress)
     document = {
         "added": list(result.added),
         "skipped": list(result.skipped),

@@ -203,6 +203,9 @@ class OracleParameters:
     correct_cases: int = parameter(
         3, "Correct so many of the other cases, the worst first", low=0, high=100000, source="project default"
     )
+    review_cases: int = parameter(
+        0, "Look at so many cases and leave the rest undecided (0: all)", low=0, high=1000000, source="project default"
+    )
 
     def __post_init__(self) -> None:
         validate(self)

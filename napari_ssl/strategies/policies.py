@@ -86,10 +86,14 @@ class Oracle:
         self.reference_of = reference_of
 
     def judge(self, proposals: Sequence[Proposal]) -> dict[str, Judgement]:
-        """Judge by the mean Dice over the frames that proposal and reference share."""
+        """Judge by the mean Dice over the frames that proposal and reference share.
+
+        Proposals beyond `review_cases`, in the order they come, stay undecided, as those that a reader had no time for.
+        """
         accepted: dict[str, Judgement] = {}
         others: list[tuple[float, Proposal, Labels, tuple[int, ...]]] = []
-        for proposal in proposals:
+        limit = self.parameters.review_cases or len(proposals)
+        for proposal in proposals[:limit]:
             truth = self.reference_of(proposal.case_id)
             if truth is None:
                 continue
