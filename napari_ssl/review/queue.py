@@ -130,14 +130,26 @@ def filter_rows(
     """Return the rows that hold every word of `text` and are in one of `states` (None: any).
 
     Words are looked for, without regard to capitals, in case, subject, group, split, state, model and reader.
+
+    Raises
+    ------
+    CatalogueError
+        No state of that name.
     """
     words = text.casefold().split()
-    wanted = None if states is None else {ReviewState(s) for s in states}
+    wanted = None if states is None else {_state(s) for s in states}
     return [
         row
         for row in rows
         if (wanted is None or row.state in wanted) and (not words or all(word in _text(row) for word in words))
     ]
+
+
+def _state(name: ReviewState | str) -> ReviewState:
+    try:
+        return ReviewState(name)
+    except ValueError:
+        raise CatalogueError(f"no state of review {name!r}; there are {', '.join(ReviewState)}") from None
 
 
 def _text(row: QueueRow) -> str:

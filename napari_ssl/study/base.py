@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from napari_ssl.errors import StudyError, StudyReadOnlyError
 from napari_ssl.study.database import Database
 from napari_ssl.study.settings import StudySettings
 
-__all__ = ["StudyFolder", "check_identifier", "now", "plain_json"]
+__all__ = ["StudyFolder", "check_identifier", "member", "now", "plain_json"]
+
+E = TypeVar("E", bound=StrEnum)
 
 
 def now() -> datetime:
@@ -33,6 +36,14 @@ def check_identifier(what: str, value: str) -> str:
             f"{what} {value!r}: use 1 to 80 letters, digits, '_', '-' or '.', beginning with a letter or digit"
         )
     return value
+
+
+def member(kind: type[E], value: str, what: str) -> E:
+    """Return the member of an enumeration; StudyError, listing what there is, when there is none of that name."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise StudyError(f"no {what} {value!r}; there are {', '.join(kind)}") from None
 
 
 def plain_json(value: Any) -> Any:

@@ -11,10 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from napari_ssl.core.case import Case, Split
-from napari_ssl.errors import StudyError, UnknownCaseError
+from napari_ssl.errors import UnknownCaseError
 from napari_ssl.io.images import Geometry
 from napari_ssl.study import schema
-from napari_ssl.study.base import StudyFolder, now
+from napari_ssl.study.base import StudyFolder, member, now
 from napari_ssl.study.storage import relative_name
 
 __all__ = ["CaseRoom"]
@@ -37,7 +37,7 @@ class CaseRoom(StudyFolder):
         """
         query = _SELECT.order_by(schema.cases.c.id)
         if split is not None:
-            query = query.where(schema.subjects.c.split == _as_split(split).value)
+            query = query.where(schema.subjects.c.split == member(Split, split, "split").value)
         with self._database.read() as connection:
             found = [self._case(row) for row in connection.execute(query).mappings()]
         if ids is None:
@@ -129,10 +129,3 @@ class CaseRoom(StudyFolder):
                 created_at=now(),
             )
         )
-
-
-def _as_split(split: Split | str) -> Split:
-    try:
-        return Split(split)
-    except ValueError:
-        raise StudyError(f"no split {split!r}; there are {', '.join(Split)}") from None

@@ -15,6 +15,7 @@ from napari_ssl.core.case import Case, Split
 from napari_ssl.errors import ImageError, NapariSslError
 from napari_ssl.io.images import hash_file
 from napari_ssl.study.jobs import SPEC_FILE, JobRoom
+from napari_ssl.study.journal import JOURNAL_SUFFIX
 from napari_ssl.study.models import CARD_FILE, WEIGHTS_FILE, ModelRoom
 from napari_ssl.study.queue_rows import QueueRoom
 from napari_ssl.study.storage import inside
@@ -104,6 +105,7 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
             "models": [{"id": m.id, "state": m.state.value, "round": m.round} for m in self.models()],
             "promoted": None if promoted is None else promoted.id,
             "jobs_by_state": dict(Counter(job.state.value for job in self.jobs())),
+            "round": self.next_round() - 1,
             "next_round": self.next_round(),
         }
 
@@ -199,8 +201,10 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
                 name = path.relative_to(self.folder).as_posix()
                 if path.name.startswith(".tmp-"):
                     message, remedy = "temporary file of a process that was killed", "remove it when no job is running"
-                elif not path.is_file() or name in known or part == "journal":
+                elif not path.is_file() or name in known or path.suffix == JOURNAL_SUFFIX:
                     continue
+                elif part == "journal":
+                    message, remedy = "strokes that were painted on other labels and never saved", "remove the file"
                 else:
                     message, remedy = "file that the study does not know", "remove it, or leave it: it does no harm"
                 yield Finding(severity=Severity.NOTE, path=name, message=message, remedy=remedy)

@@ -16,7 +16,7 @@ from napari_ssl.study.base import now
 from napari_ssl.study.journal import EditJournal
 from napari_ssl.study.stored_labels import PROPOSALS, StoredLabelRoom
 
-__all__ = ["DecisionRoom", "as_decision"]
+__all__ = ["DecisionRoom"]
 
 _TABLE = schema.decisions
 
@@ -78,7 +78,7 @@ class DecisionRoom(StoredLabelRoom):
         with self._database.read() as connection:
             if case_id is not None:
                 self._case_row(connection, case_id)
-            return [as_decision(row) for row in connection.execute(query).mappings()]
+            return [_as_decision(row) for row in connection.execute(query).mappings()]
 
     def review_state(self, case_id: str, reader: str | None = None) -> tuple[ReviewState, Decision | None]:
         """Return the state of a case for one reader (None: all readers together) and the decision that stands."""
@@ -104,7 +104,7 @@ class DecisionRoom(StoredLabelRoom):
         row = connection.execute(sa.select(_TABLE).where(_TABLE.c.id == decision_id)).mappings().first()
         if row is None:
             raise UnknownCaseError(f"the study has no decision number {decision_id!r}")
-        return as_decision(row)
+        return _as_decision(row)
 
     def _check_retraction(self, connection: sa.Connection, decision: Decision) -> None:
         earlier = self._decision(connection, decision.retracts_id)
@@ -119,7 +119,7 @@ class DecisionRoom(StoredLabelRoom):
             raise DecisionError(f"{where} was taken back before; decide anew instead")
 
 
-def as_decision(row: Any) -> Decision:
+def _as_decision(row: Any) -> Decision:
     """Build a decision from its row."""
     return Decision(**{**row, "frames": tuple(row["frames"]), "slices": tuple(row["slices"])})
 
@@ -134,9 +134,7 @@ def _check_decision(decision: Decision, segmentation: Segmentation, n_frames: in
             f"{segmentation.label_hash[:12]}…; show the case again and decide on what is stored"
         )
     if decision.verdict is Verdict.CORRECT and segmentation.source is not Source.CORRECTED:
-        raise DecisionError(
-            f"{where}: version {segmentation.id} is {segmentation.source}; save the correction first"
-        )
+        raise DecisionError(f"{where}: version {segmentation.id} is {segmentation.source}; save the correction first")
     if (
         decision.model_id is not None
         and segmentation.source in PROPOSALS

@@ -19,12 +19,15 @@ from napari_ssl.errors import GeometryError, LabelError, NapariSslError, Storage
 from napari_ssl.io.images import Geometry, Image, check_grid, hash_file, read_image, read_labels
 from napari_ssl.io.layouts.item import ImportItem
 from napari_ssl.study import schema
+from napari_ssl.study.base import member
 from napari_ssl.study.labels import LabelRoom
 
 __all__ = ["SPLIT_FRACTIONS", "ImportReport", "ImportRoom"]
 
 SPLIT_FRACTIONS = {Split.TRAIN: 0.6, Split.VALIDATION: 0.2, Split.TEST: 0.2}
 """Shares that labelled subjects are dealt out in when nobody says otherwise."""
+
+AUTO = "auto"
 
 Progress = Callable[[int, int, str], None]
 
@@ -69,9 +72,9 @@ class ImportRoom(LabelRoom):
         ----------
         items : iterable of ImportItem
         split : Split, "auto" or None
-            The split of subjects that are new; None: what the folder states, else as "auto". With "auto" labelled
-            subjects are dealt out in `SPLIT_FRACTIONS`, in the order of a hash of `seed` and subject; unlabelled
-            ones train. A subject that the study knows keeps its split.
+            The split of subjects that are new. "auto" or None: what the folder states; else labelled subjects are
+            dealt out in `SPLIT_FRACTIONS`, in the order of a hash of `seed` and subject, and unlabelled ones train.
+            A subject that the study knows keeps its split.
         progress : callable, optional
             Called with (done, total, identifier).
         should_stop : callable, optional
@@ -86,12 +89,8 @@ class ImportRoom(LabelRoom):
         """
         self._check_writable("import cases")
         items = list(items)
-        if split not in (None, "auto"):
-            try:
-                split = Split(split)
-            except ValueError:
-                raise StudyError(f"no split {split!r}; there are auto, {', '.join(Split)}") from None
-        splits = self._plan_splits(items, split, seed)
+        wanted = None if split in (None, AUTO) else member(Split, split, "split")
+        splits = self._plan_splits(items, wanted, seed)
         added: list[str] = []
         skipped: list[str] = []
         failed: list[tuple[str, str]] = []
@@ -112,7 +111,7 @@ class ImportRoom(LabelRoom):
             progress(len(items), len(items), "")
         return ImportReport(added=tuple(added), skipped=tuple(skipped), failed=tuple(failed), stopped=stopped)
 
-    def _plan_splits(self, items: list[ImportItem], split: Split | str | None, seed: int) -> dict[str, Split]:
+    def _plan_splits(self, items: list[ImportItem], wanted: Split | None, seed: int) -> dict[str, Split]:
         """Return the split of every subject among `items`."""
         with self._database.read() as connection:
             known = {row.id: Split(row.split) for row in connection.execute(sa.select(schema.subjects))}
@@ -125,9 +124,9 @@ class ImportRoom(LabelRoom):
         counts = Counter(known[subject] for subject in labelled)
         planned = {i.subject_id: known[i.subject_id] for i in items if i.subject_id in known}
         for item in items:
-            wanted = item.split if split is None else (None if split == "auto" else Split(split))
-            if wanted is not None:
-                planned.setdefault(item.subject_id, wanted)
+            stated = wanted or item.split
+            if stated is not None:
+                planned.setdefault(item.subject_id, stated)
         with_labels = {i.subject_id for i in items if i.label_paths} - planned.keys()
         for subject in sorted(with_labels, key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).digest()):
             total = counts.total() + 1

@@ -14,7 +14,7 @@ from napari_ssl.core.job import Job, JobKind, JobState
 from napari_ssl.errors import JobError
 from napari_ssl.io.atomic import write_bytes
 from napari_ssl.study import schema
-from napari_ssl.study.base import StudyFolder, check_identifier, now
+from napari_ssl.study.base import StudyFolder, check_identifier, member, now
 from napari_ssl.study.storage import inside, make_folder
 
 __all__ = ["SPEC_FILE", "JobRoom"]
@@ -36,7 +36,7 @@ class JobRoom(StudyFolder):
             The identifier is taken, or the order is no JSON.
         """
         self._check_writable("start a job")
-        kind, at = JobKind(kind), now()
+        kind, at = member(JobKind, kind, "kind of job"), now()
         job_id = check_identifier("job", job_id or f"{kind}-{at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
         try:
             content = json.dumps(spec, indent=1, allow_nan=False).encode()
@@ -81,7 +81,7 @@ class JobRoom(StudyFolder):
             given = {"progress": progress, "message": message, "attempts": attempts}
             values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
             if state is not None:
-                values["state"] = JobState(state).value
+                values["state"] = member(JobState, state, "state of a job").value
             connection.execute(sa.update(_TABLE).where(_TABLE.c.id == job_id).values(**values, updated_at=now()))
             after = self._job(connection, job_id)
             if after.state is not before.state:

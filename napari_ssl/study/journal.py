@@ -27,11 +27,12 @@ from napari_ssl.io.images import hash_labels
 from napari_ssl.study.base import check_identifier
 from napari_ssl.study.storage import inside, make_folder, storage_errors
 
-__all__ = ["EditJournal", "Stroke"]
+__all__ = ["JOURNAL_SUFFIX", "EditJournal", "Stroke"]
 
 _FRAME = struct.Struct("<II")
 _STROKE = struct.Struct("<iiI")
-_SUFFIX = ".journal"
+JOURNAL_SUFFIX = ".journal"
+"""Ending of a journal's name; what was set aside has another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,7 +91,7 @@ class EditJournal:
     def __init__(self, study_folder: Path, case_id: str, base_hash: str, reader: str) -> None:
         self.case_id = check_identifier("case", case_id)
         self.base_hash = base_hash
-        self.path = inside(Path(study_folder), f"journal/{case_id}.{_reader_key(reader)}{_SUFFIX}")
+        self.path = inside(Path(study_folder), f"journal/{case_id}.{_reader_key(reader)}{JOURNAL_SUFFIX}")
         self._size: int | None = None
 
     @staticmethod
@@ -102,14 +103,14 @@ class EditJournal:
 
     @staticmethod
     def cases_with_edits(study_folder: Path, reader: str | None = None) -> set[str]:
-        """Return the cases on which a reader (None: anyone) has unsaved strokes; reads no file's content."""
+        """Return the cases on which a reader (None: anyone) has unsaved strokes."""
         folder = Path(study_folder) / "journal"
         key = None if reader is None else _reader_key(reader)
         found = set()
         if folder.is_dir():
             for entry in os.scandir(folder):
-                case_id, dot, owner = entry.name.removesuffix(_SUFFIX).rpartition(".")
-                if dot and entry.name.endswith(_SUFFIX) and key in (None, owner):
+                case_id, dot, owner = entry.name.removesuffix(JOURNAL_SUFFIX).rpartition(".")
+                if dot and entry.name.endswith(JOURNAL_SUFFIX) and key in (None, owner) and _has_records(Path(entry)):
                     found.add(case_id)
         return found
 
@@ -234,6 +235,16 @@ class EditJournal:
     def _good_size(self) -> int:
         header = len(self.path.read_bytes().split(b"\n", 1)[0]) + 1
         return max([header, *(position for _, position in self._records())])
+
+
+def _has_records(path: Path) -> bool:
+    """Whether more than the first line is there; does not read it."""
+    try:
+        with open(path, "rb") as stream:
+            n_header = len(stream.readline(4096))
+            return stream.seek(0, os.SEEK_END) >= n_header + _FRAME.size + _STROKE.size
+    except OSError:
+        return False  # saved and removed meanwhile
 
 
 def _reader_key(reader: str) -> str:

@@ -17,7 +17,7 @@ from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.errors import LabelError, NapariSslError, StudyError
 from napari_ssl.io.images import Geometry, hash_labels, write_volume
 from napari_ssl.study import schema
-from napari_ssl.study.base import check_identifier, now
+from napari_ssl.study.base import check_identifier, member, now
 from napari_ssl.study.storage import inside, make_folder, place_file, storage_errors
 from napari_ssl.study.stored_labels import PROPOSALS, VERSION_COLUMNS, StoredLabelRoom, as_segmentation
 
@@ -118,7 +118,7 @@ class LabelRoom(StoredLabelRoom):
         row, case = self._row_and_case(case_id)
         label_file = Path(label_file)
         if not label_file.is_file():
-            adopted = [s for s in self.segmentations(case_id, source=Source(source)) if s.model_id == model_id]
+            adopted = [s for s in self.segmentations(case_id, source=source) if s.model_id == model_id]
             if adopted:
                 return adopted[-1]
             raise StudyError(f"case {case_id}: the labels {label_file} that a job wrote are absent; run the job again")
@@ -151,7 +151,7 @@ class LabelRoom(StoredLabelRoom):
         reader: str | None,
     ) -> dict[str, Any]:
         """Check everything that can be checked without the database and return the row, version left out."""
-        source, frames = Source(source), tuple(sorted({int(f) for f in frames}))
+        source, frames = member(Source, source, "source"), tuple(sorted({int(f) for f in frames}))
         if source is Source.CORRECTED and not (reader or "").strip():
             raise StudyError(f"case {case.id}: a correction needs its reader's name; set it in the settings")
         _check_labels(case, labels, frames)

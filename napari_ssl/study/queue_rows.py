@@ -15,7 +15,7 @@ from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import StudyError
 from napari_ssl.study import schema
 from napari_ssl.study.base import plain_json
-from napari_ssl.study.decisions import DecisionRoom, as_decision
+from napari_ssl.study.decisions import DecisionRoom
 from napari_ssl.study.journal import EditJournal
 from napari_ssl.study.stored_labels import PROPOSALS
 
@@ -109,7 +109,7 @@ class QueueRoom(DecisionRoom):
             cases = _rows(connection, _CASES)
             versions = _rows(connection, _VERSIONS)
             rounds = {row.id: row.round for row in _rows(connection, _MODELS)}
-            events = [as_decision(row) for row in connection.execute(_DECISIONS).mappings()]
+            events = [Decision(**row) for row in connection.execute(_DECISIONS).mappings()]
         by_case: dict[str, list[Decision]] = defaultdict(list)
         for decision in events:
             by_case[decision.case_id].append(decision)
@@ -142,7 +142,9 @@ _VERSIONS = sa.select(
     *(schema.segmentations.c[name] for name in (*_SHOWN, "foreground_fraction")),
 ).order_by(schema.segmentations.c.id)
 _MODELS = sa.select(schema.models.c.id, schema.models.c.round)
-_DECISIONS = sa.select(schema.decisions).order_by(schema.decisions.c.id)
+_DECISIONS = sa.select(  # without what the state of a case does not depend on
+    *(c for c in schema.decisions.c if c.name not in ("frames", "slices", "comment"))
+).order_by(schema.decisions.c.id)
 
 
 def _rows(connection: sa.Connection, query: sa.Select) -> list[Any]:
@@ -162,7 +164,7 @@ def _queue_row(
     proposal_id = None if proposal is None else proposal.id
     own = decisions if reader is None else [d for d in decisions if d.reader == reader]
     state, standing = review_state(own, proposal_id=proposal_id, has_edits=has_edits)
-    anyone = review_state(decisions, proposal_id=proposal_id)[1]
+    anyone = standing if len(own) == len(decisions) else review_state(decisions, proposal_id=proposal_id)[1]
     shown = proposal or reference
     if standing is not None and standing.verdict in (Verdict.ACCEPT, Verdict.CORRECT):
         shown = by_id[standing.segmentation_id]

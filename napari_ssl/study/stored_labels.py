@@ -14,6 +14,7 @@ from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.errors import LabelError, UnknownCaseError
 from napari_ssl.io.images import hash_labels, read_header, read_image, read_labels
 from napari_ssl.study import schema
+from napari_ssl.study.base import member
 from napari_ssl.study.cases import CaseRoom
 from napari_ssl.study.storage import inside
 
@@ -40,7 +41,7 @@ class StoredLabelRoom(CaseRoom):
         if case_id is not None:
             query = query.where(_TABLE.c.case_id == case_id)
         if source is not None:
-            query = query.where(_TABLE.c.source == Source(source).value)
+            query = query.where(_TABLE.c.source == member(Source, source, "source").value)
         with self._database.read() as connection:
             if case_id is not None:
                 self._case_row(connection, case_id)

@@ -55,9 +55,13 @@ class Study(ImportRoom, CheckRoom):
             The folder cannot be written.
         """
         folder = Path(folder).absolute()
-        for file in (SETTINGS_FILE, DATABASE_FILE):
-            if (folder / file).exists():
-                raise StudyError(f"{folder}: has a {file} already; open that study or choose another folder")
+        if (folder / SETTINGS_FILE).exists():
+            raise StudyError(f"{folder}: has a {SETTINGS_FILE} already; open that study or choose another folder")
+        if (folder / DATABASE_FILE).exists():
+            raise StudyError(
+                f"{folder}: has a {DATABASE_FILE} without {SETTINGS_FILE}; restore {SETTINGS_FILE}, or remove "
+                f"{DATABASE_FILE} if the making of this study was interrupted"
+            )
         settings = StudySettings(
             name=name or folder.name, label_scheme=label_scheme, preprocessing=preprocessing or Preprocessing()
         )

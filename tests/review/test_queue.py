@@ -102,7 +102,7 @@ def test_filters_by_state():
     rows = [_row("a"), _row("b", state=ReviewState.REJECTED), _row("c", state=ReviewState.SUPERSEDED)]
     assert _ids(filter_rows(rows, states=("rejected", ReviewState.SUPERSEDED))) == ["b", "c"]
     assert filter_rows(rows, states=()) == []
-    with pytest.raises(ValueError, match="good"):
+    with pytest.raises(CatalogueError, match="no state of review 'good'"):
         filter_rows(rows, states=("good",))
 
 

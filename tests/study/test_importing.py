@@ -72,14 +72,14 @@ def test_a_subject_keeps_its_split_when_more_of_it_comes(study: Study, tmp_path:
 
 def test_the_split_of_the_folder_counts_unless_another_is_asked_for(tmp_path: Path):
     items = [dataclasses.replace(i, split=Split.TEST) for i in make_items(tmp_path / "i", n=2)]
-    for wanted, expected in ((None, Split.TEST), (Split.VALIDATION, Split.VALIDATION), ("auto", Split.TRAIN)):
+    for wanted, expected in ((None, Split.TEST), ("auto", Split.TEST), (Split.VALIDATION, Split.VALIDATION)):
         with Study.create(tmp_path / f"s{wanted}", label_scheme=PRESETS["acdc"]) as study:
             study.add_cases(items[:1], split=wanted)
             assert study.cases()[0].split is expected
 
 
 def test_an_unknown_split_is_refused(empty: Study):
-    with pytest.raises(StudyError, match=r"no split 'dev'; there are auto, train, validation, test"):
+    with pytest.raises(StudyError, match=r"no split 'dev'; there are train, validation, test"):
         empty.add_cases([], split="dev")
 
 

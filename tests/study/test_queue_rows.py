@@ -93,8 +93,8 @@ def test_ten_thousand_cases_take_less_than_a_second(study: Study, tmp_path: Path
             sa.insert(schema.decisions),
             [{**decided, "case_id": f"n{i}", "segmentation_id": 100 + i} for i in range(n)],
         )
-    started = time.perf_counter()
+    started = time.process_time()
     rows = study.queue_rows("Ada")
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     assert len(rows) == n + 6 and sum(r.state is ReviewState.ACCEPTED for r in rows) == n
-    assert seconds < 1.0
+    assert seconds < 1.0  # of this process, whatever else the machine does
