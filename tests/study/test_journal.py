@@ -167,3 +167,11 @@ def test_a_file_that_is_no_journal_is_named(journal: EditJournal):
     journal.path.write_bytes(b"\x00\x01\x02")
     with pytest.raises(StudyError, match=r"cannot be read.*move the file away"):
         journal.append(0, [1], [0], [1], 1)
+
+
+def test_a_journal_that_was_begun_and_has_no_stroke_is_no_edit(journal: EditJournal, base: np.ndarray):
+    journal.append(0, [1], [0], [3], 3)
+    header = journal.path.read_bytes().split(b"\n", 1)[0] + b"\n"
+    journal.path.write_bytes(header + b"\x01\x02")
+    assert not journal.exists()
+    assert EditJournal.cases_with_edits(journal.path.parents[1]) == set()

@@ -191,3 +191,23 @@ class TestAdoption:
         with pytest.raises(LabelError, match=r"spacing"):
             study.adopt_segmentation("p0", *output, source=Source.MODEL, frames=ALL, model_id=model)
         assert output[0].exists()
+
+
+def test_pseudo_labels_of_a_training_without_a_model_are_kept_apart(study: Study):
+    segmentation = propose(study, "p0", 1, None)
+    assert segmentation.label_path.startswith("predictions/no-model/")
+    assert study.proposal("p0") == segmentation and segmentation.model_id is None
+
+
+def test_any_label_file_can_be_checked_against_a_case(study: Study, tmp_path: Path):
+    path = tmp_path / "mine.nii.gz"
+    write_volume(path, make_labels(2), GEOMETRY)
+    np.testing.assert_array_equal(study.read_label_file(path, "p0"), make_labels(2))
+    write_volume(path, make_labels(2), dataclasses.replace(GEOMETRY, origin_xyz=(0.0, 0.0, 0.0)))
+    with pytest.raises(LabelError, match=r"mine\.nii\.gz does not lie on the grid of its image: origin"):
+        study.read_label_file(path, "p0")
+
+
+def test_an_unknown_source_is_named(study: Study):
+    with pytest.raises(StudyError, match=r"no source 'magic'; there are reference, model, refined, corrected"):
+        study.add_segmentation("p0", make_labels(), source="magic", frames=(0, 2))
