@@ -1,0 +1,238 @@
+"""The layers of the case on screen: image, confidence, labels, reference and previous proposal.
+
+Layers are made once and get other data with each case: adding a layer costs about a second, replacing its data little.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.gui import compat
+from napari_ssl.gui.loaded_case import LoadedCase
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["AXIS_LABELS", "UNITS", "CaseCanvas", "label_colours", "uncertainty_colormap"]
+
+AXIS_LABELS = ("t", "z", "y", "x")
+UNITS = ("pixel", "mm", "mm", "mm")
+_IMAGE, _CONFIDENCE, _LABELS = "Image", "Uncertainty", "Labels"
+_REFERENCE, _PREVIOUS = "Reference", "Previous model"
+
+
+def label_colours(scheme: LabelScheme, *, alien: str = "#FF00FF", tint: str | None = None) -> DirectLabelColormap:
+    """Return the scheme's colours, background transparent, values outside the scheme in a glaring one.
+
+    With `tint` all structures get this colour, for thin contours of a second label map.
+    """
+    colours: dict[int | None, Any] = {None: alien, 0: (0.0, 0.0, 0.0, 0.0)}
+    colours.update({s.value: tint or s.colour for s in scheme.structures})
+    return DirectLabelColormap(color_dict=colours)
+
+
+def uncertainty_colormap() -> Colormap:
+    """Return a map for confidence 0 … 255: certain pixels stay clear, doubtful ones glow from amber to magenta."""
+    return Colormap(
+        colors=[(0.85, 0.1, 0.55, 0.95), (0.95, 0.25, 0.35, 0.9), (1.0, 0.65, 0.1, 0.75), (1.0, 0.9, 0.3, 0.0)],
+        controls=[0.0, 0.45, 0.8, 1.0],
+        name="napari-ssl uncertainty",
+    )
+
+
+class CaseCanvas:
+    """Shows a `LoadedCase` in a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or ViewerModel
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self.viewer = viewer
+        self._layers: dict[str, Layer] = {}
+        self._hidden: dict[str, bool] | None = None
+        self.scheme: LabelScheme | None = None
+
+    @property
+    def labels(self) -> Labels | None:
+        """The layer that is painted on."""
+        return self._layers.get(_LABELS)
+
+    @property
+    def image(self) -> Image | None:
+        """The image layer."""
+        return self._layers.get(_IMAGE)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers that belong to the workspace."""
+        return tuple(self._layers.values())
+
+    def show(self, loaded: LoadedCase, scheme: LabelScheme) -> None:
+        """Put a case on the canvas; frame, slice and zoom are up to the caller."""
+        if scheme != self.scheme:
+            self.clear()
+            self.scheme = scheme
+        self._forget_removed()
+        scale = (1.0, *loaded.case.spacing_zyx_mm)
+        self._set_image(loaded, scale)
+        self._set_confidence(loaded.confidence, loaded.labels.shape, scale)
+        self._set_labels(_LABELS, loaded.labels, scale)
+        self._set_labels(_REFERENCE, loaded.reference, scale, tint="#FFFFFF")
+        self._set_labels(_PREVIOUS, loaded.previous, scale, tint="#F0E442")
+        compat.clear_history(self.labels)
+        self.viewer.layers.selection.active = self.labels
+
+    def reload_labels(self) -> None:
+        """Show the labels again after they were changed behind the layer's back; undo begins anew."""
+        compat.clear_history(self.labels)
+        self.labels.refresh()
+
+    def clear(self) -> None:
+        """Take all layers of the workspace away."""
+        for layer in self._layers.values():
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self._layers = {}
+        self._hidden = None
+
+    def _forget_removed(self) -> None:
+        self._layers = {name: layer for name, layer in self._layers.items() if layer in self.viewer.layers}
+
+    def _set_image(self, loaded: LoadedCase, scale: tuple[float, ...]) -> None:
+        layer = self.image
+        if layer is None:
+            layer = Image(
+                loaded.image,
+                name=_IMAGE,
+                scale=scale,
+                axis_labels=AXIS_LABELS,
+                units=UNITS,
+                contrast_limits=loaded.contrast_limits,
+                interpolation2d="linear",
+            )
+            self._add(_IMAGE, layer)
+        else:
+            layer.data = loaded.image
+            layer.scale = scale
+        low, high = float(np.min(loaded.image)), float(np.max(loaded.image))
+        layer.contrast_limits_range = (min(low, loaded.contrast_limits[0]), max(high, loaded.contrast_limits[1]))
+        layer.contrast_limits = loaded.contrast_limits
+
+    def _set_confidence(
+        self, confidence: NDArray[np.uint8] | None, shape: tuple[int, ...], scale: tuple[float, ...]
+    ) -> None:
+        layer = self._layers.get(_CONFIDENCE)
+        if confidence is None:
+            confidence = np.broadcast_to(np.uint8(255), shape)
+        if layer is None:
+            layer = Image(
+                confidence,
+                name=_CONFIDENCE,
+                scale=scale,
+                axis_labels=AXIS_LABELS,
+                units=UNITS,
+                contrast_limits=(0, 255),
+                colormap=uncertainty_colormap(),
+                blending="translucent",
+                visible=False,
+            )
+            self._add(_CONFIDENCE, layer)
+        else:
+            layer.data = confidence
+            layer.scale = scale
+
+    def _set_labels(
+        self, name: str, data: NDArray[np.uint8] | None, scale: tuple[float, ...], *, tint: str | None = None
+    ) -> None:
+        layer = self._layers.get(name)
+        if data is None:
+            if layer is not None:
+                self.viewer.layers.remove(self._layers.pop(name))
+            return
+        if layer is not None:
+            layer.data = data
+            layer.scale = scale
+            return
+        layer = Labels(
+            data,
+            name=name,
+            scale=scale,
+            axis_labels=AXIS_LABELS,
+            units=UNITS,
+            colormap=label_colours(self.scheme, tint=tint),
+            opacity=0.45 if tint is None else 0.9,
+        )
+        layer.n_edit_dimensions = 2
+        if tint is None:
+            layer.brush_size = 6
+            layer.selected_label = self.scheme.structures[0].value
+            layer.events.selected_label.connect(self._keep_label_in_scheme)
+        else:
+            layer.contour = 1
+            layer.visible = False
+            layer.editable = False
+        self._add(name, layer)
+
+    def _add(self, name: str, layer: Layer) -> None:
+        order = (_IMAGE, _CONFIDENCE, _LABELS, _PREVIOUS, _REFERENCE)
+        index = sum(1 for other in order[: order.index(name)] if other in self._layers)
+        self._layers[name] = layer
+        self.viewer.layers.insert(index, layer)
+
+    def _keep_label_in_scheme(self, event) -> None:
+        """napari's keys reach any label value (M, =, -); those outside the scheme go round to the next one inside."""
+        layer = event.source
+        values = (0, *sorted(self.scheme.values))
+        if layer.selected_label not in values:
+            above = [v for v in values if v > layer.selected_label]
+            layer.selected_label = above[0] if above else values[0]
+
+    @property
+    def overlays_hidden(self) -> bool:
+        """Whether only the image is shown for the moment."""
+        return self._hidden is not None
+
+    def toggle_overlays(self) -> bool:
+        """Hide everything but the image, or bring back what was shown; returns whether it is hidden now."""
+        overlays = {name: layer for name, layer in self._layers.items() if name != _IMAGE}
+        if self._hidden is None:
+            self._hidden = {name: layer.visible for name, layer in overlays.items()}
+            for layer in overlays.values():
+                layer.visible = False
+        else:
+            for name, layer in overlays.items():
+                layer.visible = self._hidden.get(name, layer.visible)
+            self._hidden = None
+        return self._hidden is not None
+
+    def toggle(self, name: str) -> bool:
+        """Show or hide one overlay ("Uncertainty", "Reference", "Previous model"); returns whether it is shown."""
+        layer = self._layers.get(name)
+        if layer is None:
+            return False
+        if self._hidden is not None:
+            self.toggle_overlays()
+        layer.visible = not layer.visible
+        return layer.visible
+
+    def is_shown(self, name: str) -> bool:
+        """Whether an overlay exists and is visible."""
+        layer = self._layers.get(name)
+        return layer is not None and layer.visible
+
+    def has(self, name: str) -> bool:
+        """Whether the case on screen has this overlay."""
+        return name in self._layers
+
+    def set_contour(self, contour: bool) -> None:
+        """Show labels as contours or filled."""
+        self.labels.contour = 1 if contour else 0
+        self.labels.opacity = 0.9 if contour else 0.45

@@ -1,0 +1,119 @@
+"""The one place that touches what napari 0.9 keeps private; ``tests/gui/test_gui_compat.py`` fails when it moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+    from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+__all__ = [
+    "canvas_widget",
+    "clear_history",
+    "hide_welcome",
+    "history_item_indices",
+    "insert_above_canvas",
+    "item_changes",
+    "main_window",
+    "napari_docks",
+    "peek_redo",
+    "peek_undo",
+    "viewer_widget",
+]
+
+
+def main_window(viewer: napari.Viewer) -> QMainWindow:
+    """Return the Qt main window."""
+    return viewer.window._qt_window
+
+
+def viewer_widget(viewer: napari.Viewer) -> QWidget:
+    """Return the widget that holds canvas and sliders."""
+    return viewer.window._qt_viewer
+
+
+def canvas_widget(viewer: napari.Viewer) -> QWidget:
+    """Return the native widget of the canvas, which receives mouse and keys."""
+    return viewer.window._qt_viewer.canvas.native
+
+
+def napari_docks(viewer: napari.Viewer) -> tuple[QDockWidget, ...]:
+    """Return napari's own layer list and layer controls."""
+    return viewer.window._qt_viewer.dockLayerList, viewer.window._qt_viewer.dockLayerControls
+
+
+def hide_welcome(viewer: napari.Viewer) -> None:
+    """Keep napari's welcome text from lying under ours."""
+    viewer.window._qt_viewer.show_welcome_screen = False
+
+
+def insert_above_canvas(viewer: napari.Viewer, widget: QWidget) -> None:
+    """Put `widget` above the canvas, inside napari's central widget."""
+    from qtpy.QtWidgets import QBoxLayout
+
+    layout = viewer.window._qt_window.centralWidget().layout()
+    layout.setDirection(QBoxLayout.Direction.TopToBottom)
+    layout.insertWidget(0, widget)
+
+
+def peek_undo(layer: Labels) -> list[Any] | None:
+    """Return the history item that the next undo takes back, or None."""
+    return layer._undo_history[-1] if layer._undo_history else None
+
+
+def peek_redo(layer: Labels) -> list[Any] | None:
+    """Return the history item that the next redo brings again, or None."""
+    return layer._redo_history[-1] if layer._redo_history else None
+
+
+def clear_history(layer: Labels) -> None:
+    """Forget undo and redo, e.g. after other labels were put into the layer."""
+    layer._reset_history()
+
+
+def _atom_indices(atom: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return flat indices into `shape` that one history atom touches."""
+    if hasattr(atom, "slice_key"):  # napari's _MaskedPaintAtom: bounding box and mask
+        ranges = [np.arange(*key.indices(n)) for key, n in zip(atom.slice_key, shape, strict=True)]
+        mask = np.ones([len(r) for r in ranges], bool) if atom.mask is None else atom.mask
+        multi = tuple(r[i] for r, i in zip(ranges, np.nonzero(mask), strict=True))
+    else:  # fancy indices of data_setitem
+        multi = np.broadcast_arrays(*atom[0])
+    return np.ravel_multi_index(tuple(np.ravel(m) for m in multi), shape)
+
+
+def _atom_before(atom: Any) -> NDArray[Any]:
+    """Return the values before the edit, in the order of `_atom_indices`."""
+    return np.ravel(atom.old_values if hasattr(atom, "slice_key") else atom[1])
+
+
+def history_item_indices(item: list[Any], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the sorted flat indices that a history item (one stroke) touches."""
+    return np.unique(np.concatenate([_atom_indices(atom, shape) for atom in item]))
+
+
+def _atom_after(atom: Any, n: int) -> NDArray[Any]:
+    """Return the values after the edit, in the order of `_atom_indices`."""
+    return np.broadcast_to(np.ravel(atom.new_value if hasattr(atom, "slice_key") else atom[2]), (n,))
+
+
+def item_changes(
+    item: list[Any], shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return flat indices (sorted) of an edit, the values before and the values after it.
+
+    A stroke passes over the same voxels several times: the first atom that touches a voxel knows what was there, the
+    last one what is there now. The layer's data cannot be asked: napari tells of some edits before it makes them.
+    """
+    parts = [_atom_indices(atom, shape) for atom in item]
+    indices = np.concatenate(parts)
+    before = np.concatenate([_atom_before(atom) for atom in item]).astype(np.uint8)
+    after = np.concatenate([_atom_after(a, len(p)) for a, p in zip(item, parts, strict=True)]).astype(np.uint8)
+    unique, first = np.unique(indices, return_index=True)
+    last = len(indices) - 1 - np.unique(indices[::-1], return_index=True)[1]
+    return unique, before[first], after[last]

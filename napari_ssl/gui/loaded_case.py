@@ -1,0 +1,168 @@
+"""Everything that the window shows of one case, read in one go. Knows no Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ssl.core.case import Case
+from napari_ssl.core.curve import VolumeCurve
+from napari_ssl.core.decision import Decision, ReviewState
+from napari_ssl.core.segmentation import Segmentation, Source
+from napari_ssl.errors import LabelError
+from napari_ssl.io.images import hash_labels, read_image
+from napari_ssl.measures.curves import volume_curves
+from napari_ssl.study.journal import EditJournal
+
+if TYPE_CHECKING:
+    from napari_ssl.study.study import Study
+
+__all__ = ["LoadedCase", "base_hash_of", "load_case", "measure_curves", "shown_segmentation"]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LoadedCase:
+    """Everything that the window shows of one case. All arrays are ``(T, Z, Y, X)``.
+
+    `labels` is edited in place; `base_labels` is what is stored in the study. `n_recovered` strokes of the journal
+    are in `labels` already.
+    """
+
+    case: Case
+    image: NDArray[Any]
+    contrast_limits: tuple[float, float]
+    segmentation: Segmentation | None
+    base_labels: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.uint8] | None
+    reference: NDArray[np.uint8] | None
+    previous: NDArray[np.uint8] | None
+    curves: dict[str, VolumeCurve]
+    ghost: dict[str, VolumeCurve] | None
+    state: ReviewState
+    decision: Decision | None
+    base_hash: str
+    n_recovered: int = 0
+    edited_frames: tuple[int, ...] = ()
+    is_outdated: bool = False
+
+    @property
+    def labelled_frames(self) -> tuple[int, ...]:
+        """Frames that hold labels: those of the shown version and those painted on since."""
+        return tuple(sorted({*(self.segmentation.frames if self.segmentation else ()), *self.edited_frames}))
+
+
+def base_hash_of(case: Case, segmentation: Segmentation | None) -> str:
+    """Return the hash of the labels that edits start from; without a segmentation that of an empty label map."""
+    return segmentation.label_hash if segmentation else hash_labels(np.zeros(case.shape_tzyx, np.uint8))
+
+
+def shown_segmentation(study: Study, case_id: str, reader: str) -> tuple[Segmentation | None, bool]:
+    """Return the labels to show and whether they are outdated.
+
+    Unsaved strokes decide: they are shown on the labels that they were painted on, even if a model has proposed others
+    since.
+    """
+    current = study.current(case_id, reader)
+    base = EditJournal.recorded_base(study.folder, case_id, reader)
+    if base is not None and (current is None or base != current.label_hash):
+        painted_on = [s for s in study.segmentations(case_id) if s.label_hash == base]
+        if painted_on:
+            return painted_on[-1], True
+    return current, False
+
+
+def _contrast_limits(image: NDArray[Any]) -> tuple[float, float]:
+    """Return percentiles 0.5 and 99.5 of a sample of the voxels; never an empty range."""
+    sample = image.reshape(-1)[:: max(1, image.size // 400_000)]
+    low, high = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _other_labels(study: Study, case_id: str, shown: Segmentation | None) -> tuple[Segmentation | None, ...]:
+    """Return (reference, previous model's proposal) where they exist and are not what is shown."""
+    segmentations = study.segmentations(case_id)
+    references = [s for s in segmentations if s.source is Source.REFERENCE and (shown is None or s.id != shown.id)]
+    proposals = [s for s in segmentations if s.source in (Source.MODEL, Source.REFINED)]
+    newest_model = proposals[-1].model_id if proposals else None
+    older = [s for s in proposals if s.model_id != newest_model and (shown is None or s.id != shown.id)]
+    return (references[-1] if references else None), (older[-1] if older else None)
+
+
+def _read_labels(study: Study, segmentation: Segmentation, case: Case) -> NDArray[np.uint8]:
+    labels = np.ascontiguousarray(study.read_labels(segmentation), np.uint8)
+    if labels.shape != case.shape_tzyx:
+        raise LabelError(
+            f"case {case.id}: labels version {segmentation.version} have shape {labels.shape}, the image "
+            f"{case.shape_tzyx}; run 'napari-ssl study check' and predict the case again"
+        )
+    return labels
+
+
+def measure_curves(
+    case: Case, labels: NDArray[np.uint8], study: Study, frames: tuple[int, ...]
+) -> dict[str, VolumeCurve]:
+    """Measure the labelled frames; ED and ES are found when the case does not know them."""
+    return volume_curves(
+        case.id,
+        labels,
+        study.label_scheme,
+        case.spacing_zyx_mm,
+        frames=frames,
+        frame_interval_ms=case.frame_interval_ms,
+        ed_frame=case.ed_frame,
+        es_frame=case.es_frame,
+    )
+
+
+def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int | None = None) -> LoadedCase:
+    """Read a case and replay unsaved strokes. Takes up to a second: call it in a thread.
+
+    Parameters
+    ----------
+    segmentation_id : int, optional
+        Show these labels instead of the current ones, e.g. a correction that was just taken back.
+
+    Raises
+    ------
+    NapariSslError
+        Image or labels are missing, damaged or of another shape.
+    """
+    case = study.case(case_id)
+    image = read_image(case.image_path).data
+    if segmentation_id is None:
+        shown, is_outdated = shown_segmentation(study, case_id, reader)
+    else:
+        shown, is_outdated = study.segmentation(segmentation_id), False
+    base = np.zeros(case.shape_tzyx, np.uint8) if shown is None else _read_labels(study, shown, case)
+    base_hash = base_hash_of(case, shown)
+    labels = base.copy()
+    journal = EditJournal(study.folder, case_id, base_hash, reader)
+    n_recovered = journal.replay(labels)
+    edited = tuple(sorted({s.frame for s in journal.strokes()}))
+    reference, previous = _other_labels(study, case_id, shown)
+    previous_labels = None if previous is None else _read_labels(study, previous, case)
+    proposal = shown if shown is not None and shown.confidence_path else study.proposal(case_id)
+    state, decision = study.review_state(case_id, reader)
+    return LoadedCase(
+        case=case,
+        image=image,
+        contrast_limits=_contrast_limits(image),
+        segmentation=shown,
+        base_labels=base,
+        labels=labels,
+        confidence=None if proposal is None else study.read_confidence(proposal),
+        reference=None if reference is None else _read_labels(study, reference, case),
+        previous=previous_labels,
+        curves=measure_curves(case, labels, study, tuple(sorted({*(shown.frames if shown else ()), *edited}))),
+        ghost=None if previous is None else measure_curves(case, previous_labels, study, previous.frames),
+        state=state,
+        decision=decision,
+        base_hash=base_hash,
+        n_recovered=n_recovered,
+        edited_frames=edited,
+        is_outdated=is_outdated,
+    )

@@ -1,0 +1,210 @@
+"""The queue as a Qt table model over plain rows; filter, order and neighbours of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtGui import QColor, QIcon
+
+from napari_ssl.core.decision import ReviewState
+from napari_ssl.gui.theme import state_icon
+from napari_ssl.review.queue import filter_rows, order_rows
+from napari_ssl.study.queue_rows import QueueRow
+
+__all__ = ["COLUMNS", "STATE_COLOURS", "STATE_TEXTS", "TO_DO", "QueueModel"]
+
+STATE_TEXTS = {
+    ReviewState.UNREVIEWED: "to review",
+    ReviewState.IN_PROGRESS: "in progress",
+    ReviewState.ACCEPTED: "accepted",
+    ReviewState.CORRECTED: "corrected",
+    ReviewState.REJECTED: "rejected",
+    ReviewState.DEFERRED: "deferred",
+    ReviewState.SUPERSEDED: "new labels",
+}
+
+STATE_COLOURS = {
+    ReviewState.UNREVIEWED: "#9AA0A6",
+    ReviewState.IN_PROGRESS: "#F0E442",
+    ReviewState.ACCEPTED: "#2FBF8F",
+    ReviewState.CORRECTED: "#56B4E9",
+    ReviewState.REJECTED: "#FF8A5C",
+    ReviewState.DEFERRED: "#CC79A7",
+    ReviewState.SUPERSEDED: "#E69F00",
+}
+
+TO_DO = (ReviewState.UNREVIEWED, ReviewState.IN_PROGRESS, ReviewState.SUPERSEDED, ReviewState.DEFERRED)
+"""States that still need the reader."""
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def _state_text(row: QueueRow) -> str:
+    """Return the state, or why there is nothing to review."""
+    if row.state is ReviewState.UNREVIEWED and row.proposal_id is None:
+        return "expert" if row.has_reference else "no labels"
+    return STATE_TEXTS[row.state]
+
+
+def _whole(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f} %"
+
+
+COLUMNS: tuple[tuple[str, str, Callable[[QueueRow], str], Callable[[QueueRow], Any]], ...] = (
+    ("Case", "Case", lambda r: r.case_id, lambda r: r.case_id),
+    (
+        "State",
+        "Where the review stands, for you",
+        _state_text,
+        lambda r: (list(STATE_TEXTS).index(r.state), _state_text(r)),
+    ),
+    (
+        "Conf.",
+        "Mean confidence of the newest proposal",
+        lambda r: _percent(r.mean_confidence),
+        lambda r: r.mean_confidence,
+    ),
+    ("EF", "LV ejection fraction of the labels on show", lambda r: _whole(r.lv_ef), lambda r: r.lv_ef),
+    ("Change", "1 − Dice to the proposal before", lambda r: _percent(r.disagreement), lambda r: r.disagreement),
+    (
+        "Round",
+        "Training round of the proposing model",
+        lambda r: "" if r.round is None else str(r.round),
+        lambda r: r.round,
+    ),
+    ("Reader", "Who made the newest decision", lambda r: r.reader_of_decision or "", lambda r: r.reader_of_decision),
+    ("Split", "Fixed at import, by subject", lambda r: r.split.value, lambda r: r.split.value),
+)
+"""Heading, explanation, text and sort value."""
+
+
+class QueueModel(QAbstractTableModel):
+    """Visible rows are kept as a list: 10,000 cases are filtered and ordered in some 20 ms."""
+
+    def __init__(self, parent=None) -> None:
+        super().__init__(parent)
+        self._all: list[QueueRow] = []
+        self.rows: list[QueueRow] = []
+        self._index: dict[str, int] = {}
+        self._icons: dict[ReviewState, QIcon] = {}
+        self.text = ""
+        self.states: tuple[ReviewState, ...] | None = None
+        self.split: str | None = None
+        self.order = "worst-confidence-first"
+        self.audit = False
+        self.sorted_column: tuple[int, Qt.SortOrder] | None = None
+        self.current_id: str | None = None
+        self._last_row = 0
+
+    @property
+    def all_rows(self) -> list[QueueRow]:
+        """All rows of the study, whatever the filter."""
+        return self._all
+
+    def set_rows(self, rows: Sequence[QueueRow]) -> None:
+        """Replace all rows."""
+        self._all = list(rows)
+        self.arrange()
+
+    def arrange(self) -> None:
+        """Apply filter and order."""
+        self.beginResetModel()
+        rows = [r for r in self._all if self.split is None or r.split == self.split]
+        rows = order_rows(filter_rows(rows, self.text, self.states), self.order, audit_seed=0 if self.audit else None)
+        if self.sorted_column is not None:
+            column, direction = self.sorted_column
+            value = COLUMNS[column][3]
+            known = [r for r in rows if value(r) is not None]
+            known.sort(key=value, reverse=direction == Qt.SortOrder.DescendingOrder)
+            rows = known + [r for r in rows if value(r) is None]
+        self.rows = rows
+        self._index = {r.case_id: i for i, r in enumerate(rows)}
+        self.endResetModel()
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        self.sorted_column = (column, order) if 0 <= column < len(COLUMNS) else None
+        self.arrange()
+
+    def set_state(self, case_id: str, state: ReviewState) -> None:
+        """Change the state of one case in place, without sorting or filtering anew."""
+        self._all = [replace(r, state=state) if r.case_id == case_id else r for r in self._all]
+        at = self._index.get(case_id)
+        if at is not None:
+            self.rows[at] = replace(self.rows[at], state=state)
+            self.dataChanged.emit(self.index(at, 0), self.index(at, len(COLUMNS) - 1))
+
+    def row_of(self, case_id: str | None) -> int | None:
+        """Return the row of a case, None when it is not in the list."""
+        return None if case_id is None else self._index.get(case_id)
+
+    def set_current(self, case_id: str | None) -> None:
+        """Remember the case on screen, from which next and previous count."""
+        self.current_id = case_id
+        self._last_row = self._index.get(case_id, self._last_row) if case_id else self._last_row
+
+    def neighbour(self, step: int, *, to_do_only: bool = False) -> str | None:
+        """Return the next (1) or previous (−1) case of the list, or None at its end.
+
+        With `to_do_only` cases that are decided or have no labels are passed over, and the search goes on from the
+        other end of the list.
+        """
+        if not self.rows:
+            return None
+        here = self._index.get(self.current_id) if self.current_id else None
+        start = here if here is not None else self._last_row - (1 if step > 0 else 0)
+        if not to_do_only:
+            at = start + step
+            return self.rows[at].case_id if 0 <= at < len(self.rows) else None
+        for k in range(1, len(self.rows) + 1):
+            row = self.rows[(start + step * k) % len(self.rows)]
+            if row.case_id != self.current_id and row.state in TO_DO and row.proposal_id is not None:
+                return row.case_id
+        return None
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        row = self.rows[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[index.column()][2](row)
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == 1:
+            if row.state not in self._icons:
+                filled = row.state is not ReviewState.UNREVIEWED
+                self._icons[row.state] = state_icon(STATE_COLOURS[row.state], filled=filled)
+            return self._icons[row.state]
+        if role == Qt.ItemDataRole.TextAlignmentRole and 2 <= index.column() <= 5:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0 and row.proposal_id is None:
+            return QColor(STATE_COLOURS[ReviewState.UNREVIEWED])
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return _tip(row)
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation == Qt.Orientation.Horizontal and 0 <= section < len(COLUMNS):
+            if role == Qt.ItemDataRole.DisplayRole:
+                return COLUMNS[section][0]
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return COLUMNS[section][1]
+        return None
+
+
+def _tip(row: QueueRow) -> str:
+    parts = [row.case_id, f"subject {row.subject_id}", f"split {row.split.value}"]
+    if row.group:
+        parts.append(row.group)
+    parts.append(f"labels by {row.model_id}" if row.model_id else "no proposal yet")
+    if row.has_reference:
+        parts.append("has expert labels")
+    return " · ".join(parts)
