@@ -193,7 +193,7 @@ def _write_report(
         z = case.n_slices // 2
         image = read_image(case.image_path).data[frame, z]
         overlays.append((case.id, frame, z, image, *(labels[w][frame, z] for w in ("old", "new", "truth"))))
-    write_round_report(folder, document, curves, overlays, scheme=study.label_scheme)
+    write_round_report(folder, document, scheme=study.label_scheme, curves=curves, overlays=overlays)
 
 
 def lines(report: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ a structure out.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -95,9 +96,11 @@ def mask_overlap(
         prediction, reference, spacing = prediction[0], reference[0], spacing[1:]
     box = _bounding_box(prediction | reference)
     both = [_as_batch(mask[box]) for mask in (prediction, reference)]
-    hd95 = compute_hausdorff_distance(*both, include_background=True, percentile=95, spacing=spacing)
-    asd = compute_average_surface_distance(*both, include_background=True, symmetric=True, spacing=spacing)
-    nsd = compute_surface_dice(*both, class_thresholds=[nsd_tolerance_mm], include_background=True, spacing=spacing)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "monai.metrics.utils get_mask_edges", FutureWarning)  # of MONAI about itself
+        hd95 = compute_hausdorff_distance(*both, include_background=True, percentile=95, spacing=spacing)
+        asd = compute_average_surface_distance(*both, include_background=True, symmetric=True, spacing=spacing)
+        nsd = compute_surface_dice(*both, class_thresholds=[nsd_tolerance_mm], include_background=True, spacing=spacing)
     return {
         "dice": _dice(*both),
         "hd95_mm": float(hd95[0, 0]),
