@@ -43,8 +43,9 @@ _POLL_S = 0.25
 _log = logging.getLogger(__name__)
 
 
-def _configuration() -> dict[str, Any]:
+def _configuration(folder: Path) -> dict[str, Any]:
     return {
+        "temporary-directory": str(folder / "scratch"),
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.scheduler.allowed-failures": 3,
@@ -53,7 +54,7 @@ def _configuration() -> dict[str, Any]:
     }
 
 
-def _cluster(folder: Path, security: Security) -> SpecCluster:
+def _cluster(security: Security) -> SpecCluster:
     """One scheduler and one worker with one place: trainings and predictions of a desktop run one after another."""
     common = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
     scheduler = {**common, "port": 0, "dashboard_address": f"{_HOST}:0"}
@@ -62,7 +63,6 @@ def _cluster(folder: Path, security: Security) -> SpecCluster:
         "nthreads": 1,
         "resources": {"GPU": 1},
         "memory_limit": 0,
-        "local_directory": str(folder / "scratch"),
     }
     return SpecCluster(
         scheduler={"cls": Scheduler, "options": scheduler},
@@ -80,8 +80,8 @@ async def serve(folder: Path, *, idle_s: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: stop.set())
     security = Security.temporary()
-    with dask.config.set(_configuration()):
-        async with _cluster(folder, security) as cluster:
+    with dask.config.set(_configuration(folder)):
+        async with _cluster(security) as cluster:
             write_credentials(
                 folder,
                 Credentials(

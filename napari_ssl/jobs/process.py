@@ -25,12 +25,16 @@ def lower_priority() -> None:
 
 
 def n_threads() -> int:
-    """Return the threads that a job computes with: ``OMP_NUM_THREADS`` where set, else the physical cores less one.
+    """Return the threads that a job computes with, by the rule of `training.device.configure_threads`.
 
-    More threads than idle cores spin and are slower than one.
+    ``NAPARI_SSL_THREADS`` or ``OMP_NUM_THREADS`` where set, else the physical cores less one: more threads than idle
+    cores spin and are slower than one.
     """
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    return int(chosen) if chosen.isdigit() and int(chosen) > 0 else max(1, (psutil.cpu_count(logical=False) or 2) - 1)
+    for variable in ("NAPARI_SSL_THREADS", "OMP_NUM_THREADS"):
+        chosen = os.environ.get(variable, "")
+        if chosen.isdigit() and int(chosen) > 0:
+            return int(chosen)
+    return max(1, (psutil.cpu_count(logical=False) or 1) - 1)
 
 
 def in_own_group() -> dict[str, Any]:
