@@ -1,0 +1,269 @@
+"""Volume curves linked to the shown frame, with the clinical indices beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+
+from napari_ssl.core.curve import ClinicalIndices, VolumeCurve
+from napari_ssl.core.label_scheme import LabelScheme, StructureRole
+from napari_ssl.gui.curve_plot import CurvePlot
+from napari_ssl.gui.index_table import IndexTable
+from napari_ssl.gui.theme import colours_of, is_theme_change, symbol_of
+from napari_ssl.measures.curves import indices as clinical_indices
+
+__all__ = ["CurveView"]
+
+_FALLBACK_HUES = ("#D55E00", "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2")
+_UNLIMITED = 16777215  # QWIDGETSIZE_MAX
+_SHAPES = {"o": "●", "s": "■", "t1": "▲", "d": "◆", "star": "★", "p": "⬟", "h": "⬢", "x": "✖"}
+
+
+class CurveView(QWidget):
+    """Curves, cursor, ED and ES markers, legend and indices.
+
+    A click or drag in the plot shows that frame (`frame_selected`); the names "ED" and "ES" above the curves can be
+    dragged (`phases_changed`, on release). Left and right arrows step, Home and End jump. Calls of `set_frame` and
+    `set_curves` emit nothing.
+    """
+
+    frame_selected = Signal(int)
+    phases_changed = Signal(int, int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._curves: dict[str, VolumeCurve] = {}
+        self._ghost: dict[str, VolumeCurve] = {}
+        self._hues: dict[str, str] = {}
+        self._scheme: LabelScheme | None = None
+        self._given_indices: ClinicalIndices | None = None
+        self._frame = 0
+        self._theme = ""
+        self.plot = CurvePlot()
+        self.table = IndexTable()
+        self.legend = QLabel()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._message = QLabel("Open a case to see its volume curves.")
+        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._message.setWordWrap(True)
+        self._values = QLabel()
+        self._build()
+        self.plot.frame_chosen.connect(self._choose_frame)
+        self.plot.phase_dragged.connect(self._drag_phase)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.plot.setFocusProxy(self)
+        self._recolour()
+
+    def _build(self) -> None:
+        plot_side = QWidget()
+        column = QVBoxLayout(plot_side)
+        column.setContentsMargins(4, 2, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.legend)
+        column.addWidget(self.plot, 1)
+        beside = QVBoxLayout()
+        beside.setContentsMargins(0, 4, 4, 4)
+        beside.addWidget(self.table)
+        beside.addStretch(1)
+        self._plot_page = QStackedWidget()
+        self._plot_page.addWidget(plot_side)
+        self._values.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._values.setText("One time point: no curve, volumes only.")
+        self._plot_page.addWidget(self._values)
+        page = QWidget()
+        row = QHBoxLayout(page)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self._plot_page, 1)
+        row.addLayout(beside)
+        row.addStretch(0)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._message)
+        self._pages.addWidget(page)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._pages)
+
+    def sizeHint(self) -> QSize:
+        return QSize(640, 190)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(300, 130)
+
+    # -- what is shown -------------------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> int:
+        """The frame that the cursor is on."""
+        return self._frame
+
+    def set_curves(
+        self,
+        curves: Mapping[str, VolumeCurve],
+        ghost: Mapping[str, VolumeCurve] | None = None,
+        indices: ClinicalIndices | None = None,
+        colours: Mapping[str, str] | None = None,
+        scheme: LabelScheme | None = None,
+    ) -> None:
+        """Show the curves of a case.
+
+        Parameters
+        ----------
+        curves : dict of structure name to VolumeCurve
+            All with the same number of frames; empty shows the empty state.
+        ghost : dict, optional
+            The previous model's curves, drawn dashed.
+        indices : ClinicalIndices, optional
+            Shown as they are when no `scheme` is given.
+        colours : dict of structure name to ``#RRGGBB``, optional
+            By default the scheme's colours.
+        scheme : LabelScheme, optional
+            With it the indices follow `update_frame_volumes` and dragged markers at once.
+        """
+        if not curves:
+            self.clear("No labels yet for this case.")
+            return
+        # Own arrays: painting changes them in place.
+        self._curves = {n: replace(c, volume_ml=np.array(c.volume_ml, float)) for n, c in curves.items()}
+        self._ghost = dict(ghost or {})
+        self._scheme, self._given_indices = scheme, indices
+        self._hues = self._choose_hues(colours)
+        n_frames = len(next(iter(self._curves.values())).volume_ml)
+        self._frame = min(self._frame, n_frames - 1)
+        self._pages.setCurrentIndex(1)
+        self._plot_page.setCurrentIndex(0 if n_frames > 1 else 1)
+        self._plot_page.setMaximumWidth(_UNLIMITED if n_frames > 1 else 260)
+        if n_frames > 1:
+            self.plot.show_curves(self._curves, self._ghost, self._hues)
+            self.plot.set_cursor(self._frame)
+        self._refresh_numbers()
+
+    def _choose_hues(self, colours: Mapping[str, str] | None) -> dict[str, str]:
+        known = {s.name: s.colour for s in self._scheme.structures} if self._scheme else {}
+        known.update(colours or {})
+        return {name: known.get(name, _FALLBACK_HUES[i % len(_FALLBACK_HUES)]) for i, name in enumerate(self._curves)}
+
+    def update_frame_volumes(self, frame: int, volumes_ml: Mapping[str, float]) -> None:
+        """Take over one frame's volumes while the user paints."""
+        if not self._curves:
+            return
+        for name, volume_ml in volumes_ml.items():
+            if name in self._curves:
+                self._curves[name].volume_ml[frame] = volume_ml
+        if self._plot_page.currentIndex() == 0:
+            self.plot.update_frame(frame, volumes_ml)
+        self._given_indices = None if self._scheme else self._given_indices
+        self._refresh_numbers()
+
+    def set_frame(self, frame: int) -> None:
+        """Move the cursor to a frame that the canvas shows; emits nothing."""
+        if not self._curves:
+            self._frame = max(0, int(frame))
+            return
+        n_frames = len(next(iter(self._curves.values())).volume_ml)
+        self._frame = min(max(0, int(frame)), n_frames - 1)
+        if n_frames > 1:
+            self.plot.set_cursor(self._frame)
+        self._refresh_legend()
+        if self._shows_plain_volumes():
+            self.table.show_volumes(self._curves, self._frame)
+
+    def clear(self, message: str = "Open a case to see its volume curves.") -> None:
+        """Show a sentence instead of curves."""
+        self._curves, self._ghost = {}, {}
+        self._message.setText(message)
+        self.table.clear()
+        self._pages.setCurrentIndex(0)
+
+    # -- numbers -------------------------------------------------------------------------------------------------
+
+    def _role_name(self, role: StructureRole) -> str | None:
+        structure = self._scheme.by_role(role) if self._scheme else None
+        return structure.name if structure and structure.name in self._curves else None
+
+    def _ventricles(self) -> tuple[str | None, str | None]:
+        if self._scheme is None:
+            return tuple(n if n in self._curves else None for n in ("LV", "RV"))  # the names that presets use
+        return self._role_name(StructureRole.LV_CAVITY), self._role_name(StructureRole.RV_CAVITY)
+
+    def _shows_plain_volumes(self) -> bool:
+        static = all(len(c.volume_ml) == 1 for c in self._curves.values())
+        return static or self._ventricles() == (None, None) or not (self._scheme or self._given_indices)
+
+    def _refresh_numbers(self) -> None:
+        if self._shows_plain_volumes():
+            self.table.show_volumes(self._curves, self._frame)
+        else:
+            if self._scheme is not None:
+                self._given_indices = clinical_indices(self._curves, self._scheme)
+            self.table.show_indices(self._given_indices, self._ventricles())
+        self._refresh_legend()
+
+    def _refresh_legend(self) -> None:
+        parts = []
+        for index, (name, curve) in enumerate(self._curves.items()):
+            volume = curve.volume_ml[self._frame]
+            number = f"{volume:.0f} ml" if math.isfinite(volume) else "–"
+            shape = _SHAPES[symbol_of(index)]
+            parts.append(f'<span style="color:{self._hues[name]}">━{shape}━</span> {name} <b>{number}</b>')
+        if self._ghost:
+            parts.append("┄┄ previous model")
+        first = next(iter(self._curves.values()))
+        where = f"frame {self._frame}"
+        if first.time_ms is not None:
+            where += f" · {first.time_ms[self._frame]:.0f} ms"
+        self.legend.setText(f"&nbsp;{where} &nbsp;&nbsp; " + " &nbsp;&nbsp; ".join(parts))
+
+    # -- the user ------------------------------------------------------------------------------------------------
+
+    def _choose_frame(self, frame: int) -> None:
+        if frame != self._frame:
+            self.set_frame(frame)
+            self.frame_selected.emit(frame)
+
+    def _drag_phase(self, phase: str, frame: int, finished: bool) -> None:
+        field = "ed_frame" if phase == "ED" else "es_frame"
+        self._curves = {n: replace(c, **{field: frame}) for n, c in self._curves.items()}
+        self._refresh_numbers()
+        if finished:
+            first = next(iter(self._curves.values()))
+            if first.ed_frame is not None and first.es_frame is not None:
+                self.phases_changed.emit(first.ed_frame, first.es_frame)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        n_frames = len(next(iter(self._curves.values())).volume_ml) if self._curves else 0
+        steps: dict[int, Callable[[], int]] = {
+            Qt.Key.Key_Left: lambda: self._frame - 1,
+            Qt.Key.Key_Right: lambda: self._frame + 1,
+            Qt.Key.Key_Home: lambda: 0,
+            Qt.Key.Key_End: lambda: n_frames - 1,
+        }
+        step = steps.get(event.key())
+        if step is None or not n_frames or event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
+            super().keyPressEvent(event)
+            return
+        self._choose_frame(min(max(0, step()), n_frames - 1))
+
+    # -- theme ---------------------------------------------------------------------------------------------------
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if is_theme_change(event):
+            self._recolour()
+
+    def _recolour(self) -> None:
+        colours = colours_of(self)
+        if repr(colours) == self._theme:
+            return
+        self._theme = repr(colours)
+        self.plot.recolour(colours)
+        self.table.recolour(colours)
+        for label in (self._message, self._values):
+            label.setStyleSheet(f"QLabel {{ color: {colours.muted}; }}")

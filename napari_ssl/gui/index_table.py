@@ -1,0 +1,110 @@
+"""The clinical indices beside the curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+
+from napari_ssl.core.curve import ClinicalIndices, VolumeCurve
+from napari_ssl.gui.theme import Colours
+
+__all__ = ["IndexTable"]
+
+_CARDIAC_ROWS = (
+    ("EDV", "ml", "lv_edv_ml", "rv_edv_ml", "End-diastolic volume"),
+    ("ESV", "ml", "lv_esv_ml", "rv_esv_ml", "End-systolic volume"),
+    ("SV", "ml", "lv_sv_ml", "rv_sv_ml", "Stroke volume, EDV − ESV"),
+    ("EF", "%", "lv_ef_percent", "rv_ef_percent", "Ejection fraction, 100 · SV / EDV"),
+    ("Mass", "g", "lv_mass_g", None, "Myocardial mass at end-diastole, 1.05 g/ml"),
+)
+
+
+def _number(value: float, unit: str) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.1f} {unit}" if unit == "%" or abs(value) < 10 else f"{value:.0f} {unit}"
+
+
+class IndexTable(QWidget):
+    """EDV, ESV, SV, EF and mass of LV and RV; or volumes per structure where there are no ventricles or no cycle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(4, 0, 4, 0)
+        self._grid.setHorizontalSpacing(10)
+        self._grid.setVerticalSpacing(1)
+        self._cells: dict[tuple[int, int], QLabel] = {}
+        self._colours: Colours | None = None
+        self._muted: set[tuple[int, int]] = set()
+
+    def recolour(self, colours: Colours) -> None:
+        """Take the theme's colours."""
+        self._colours = colours
+        for place in self._cells:
+            self._shade(place)
+
+    def texts(self) -> list[list[str]]:
+        """Return what is on show, row by row."""
+        rows = max((r for r, _ in self._cells), default=-1) + 1
+        columns = max((c for _, c in self._cells), default=-1) + 1
+        return [
+            [self._cells[r, c].text() if (r, c) in self._cells else "" for c in range(columns)] for r in range(rows)
+        ]
+
+    def show_indices(self, indices: ClinicalIndices, names: tuple[str | None, str | None]) -> None:
+        """Show ventricular indices; `names` are the LV's and RV's names in the scheme, None where there is none."""
+        has = [name is not None for name in names]
+        rows = [["", *(name for name in names if name is not None)]]
+        tips = [""]
+        for title, unit, lv, rv, tip in _CARDIAC_ROWS:
+            values = [_number(getattr(indices, field), unit) if field else "" for field in (lv, rv)]
+            rows.append([title, *(value for value, shown in zip(values, has, strict=True) if shown)])
+            tips.append(tip)
+        self._fill(rows, tips)
+
+    def show_volumes(self, curves: Mapping[str, VolumeCurve], frame: int) -> None:
+        """Show per structure the volume now, and the largest and smallest over the frames when there are several."""
+        static = all(len(c.volume_ml) == 1 for c in curves.values())
+        rows = [["", "Volume"] if static else ["", "Now", "Max", "Min"]]
+        for name, curve in curves.items():
+            finite = [float(v) for v in curve.volume_ml if math.isfinite(v)]
+            now = _number(float(curve.volume_ml[min(frame, len(curve.volume_ml) - 1)]), "ml")
+            more = [_number(f(finite, default=math.nan), "ml") for f in (max, min)]
+            rows.append([name, now] if static else [name, now, *more])
+        self._fill(rows, ["Volumes per structure"] * len(rows))
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._fill([], [])
+
+    def _fill(self, rows: list[list[str]], tips: list[str]) -> None:
+        """Change the texts in place, so that live updates cost next to nothing."""
+        wanted = {(r, c): text for r, row in enumerate(rows) for c, text in enumerate(row)}
+        for place in [p for p in self._cells if p not in wanted]:
+            label = self._cells.pop(place)
+            self._grid.removeWidget(label)
+            label.hide()
+            label.deleteLater()
+        for place, text in wanted.items():
+            label = self._cells.get(place)
+            if label is None:
+                label = self._cells[place] = QLabel()
+                side = Qt.AlignmentFlag.AlignLeft if place[1] == 0 else Qt.AlignmentFlag.AlignRight
+                label.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+                self._grid.addWidget(label, *place)
+                self._shade(place)
+            if label.text() != text:
+                label.setText(text)
+            label.setToolTip(tips[place[0]])
+
+    def _shade(self, place: tuple[int, int]) -> None:
+        if self._colours is None:
+            return
+        head = 0 in place
+        colour = self._colours.muted if head else self._colours.text
+        weight = "normal" if head else "bold"
+        self._cells[place].setStyleSheet(f"QLabel {{ color: {colour}; font-weight: {weight}; padding: 0; }}")

@@ -1,0 +1,145 @@
+"""A prediction or measurement that the models panel has started: one bar, one sentence, stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_ssl.core.job import Event, EventKind, Job, JobKind, JobState
+from napari_ssl.core.training import PredictionSpec
+from napari_ssl.gui.bridge import JobBridge
+from napari_ssl.gui.run_progress import duration_text
+from napari_ssl.gui.theme import muted_label
+
+__all__ = ["LabellingRun"]
+
+
+class LabellingRun(QWidget):
+    """Submits such a job, or finds one that runs already, and follows it; hidden while there is none.
+
+    `over` carries the job and what to tell about its end.
+    """
+
+    busy_changed = Signal()
+    over = Signal(object, str)
+    refused = Signal(str)
+    noticed = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bridge: JobBridge | None = None
+        self._job: Job | None = None
+        self._submitting = False
+        self._looked = False
+        self._asked_to_stop = False
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.text = muted_label()
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.clicked.connect(self._stop)
+        row = QHBoxLayout()
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.stop_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.text)
+        self.hide()
+
+    @property
+    def busy(self) -> bool:
+        """Whether such a job is on its way or running."""
+        return self._submitting or (self._job is not None and not self._job.state.is_over)
+
+    @property
+    def job(self) -> Job | None:
+        """The job on show, or the last one."""
+        return self._job
+
+    def set_bridge(self, bridge: JobBridge | None) -> None:
+        """Work with another study's jobs; the bridge before is closed."""
+        if self._bridge is not None:
+            self._bridge.close()
+            self._bridge.deleteLater()
+        self._bridge, self._job, self._submitting, self._looked = bridge, None, False, False
+        if bridge is not None:
+            bridge.jobs_changed.connect(self._take_jobs)
+            bridge.events_arrived.connect(self._take_events)
+            bridge.submitted.connect(self._attach)
+            bridge.refused.connect(self._refuse)
+        self._refresh()
+
+    def submit(self, what: str, make_spec: Callable[[], PredictionSpec]) -> None:
+        """Hand an order over; `what` names it in the sentence on show."""
+        self._submitting, self._job = True, None
+        self.bar.setValue(0)
+        self.text.setText(f"{what} is being handed over…")
+        self._refresh()
+        self._bridge.submit(make_spec)
+
+    def _attach(self, job: Job) -> None:
+        self._submitting, self._job, self._asked_to_stop = False, job, False
+        self.text.setText("Waits for the engine…")
+        self._bridge.watch(job.id)
+        self._refresh()
+
+    def _stop(self) -> None:
+        if self._job is not None:
+            # A second click does not wait for the case that is being worked on.
+            self._bridge.cancel(self._job.id, force=self._asked_to_stop)
+            self._asked_to_stop = True
+            self.text.setText("Stopping…")
+            self._refresh()
+
+    def _take_jobs(self, jobs: list[Job]) -> None:
+        mine = [j for j in jobs if j.kind is not JobKind.TRAIN]
+        if not self._looked:
+            self._looked = True
+            alive = [j for j in mine if not j.state.is_over]
+            if alive and not self.busy:
+                self._attach(alive[-1])
+        for job in mine:
+            if self._job is not None and job.id == self._job.id:
+                was_over, self._job = self._job.state.is_over, job
+                if job.state is JobState.INTERRUPTED:
+                    self.text.setText("The process was killed or lost; it resumes by itself.")
+                if job.state.is_over and not was_over:
+                    self.over.emit(job, _end_text(job))
+        self._refresh()
+
+    def _take_events(self, job_id: str, events: list[Event]) -> None:
+        if self._job is None or self._job.id != job_id:
+            return
+        for event in events:
+            if event.kind is EventKind.PROGRESS:
+                self.bar.setValue(round(1000 * float(event.data.get("fraction") or 0.0)))
+                left = event.data.get("seconds_left")
+                more = f" · about {duration_text(left)} left" if left is not None else ""
+                if not self._asked_to_stop:
+                    self.text.setText(str(event.data.get("step", "")) + more)
+            elif event.kind is EventKind.NOTICE:
+                self.noticed.emit(str(event.data.get("message", "")))
+
+    def _refuse(self, action: str, text: str) -> None:
+        if action == "submit":
+            self._submitting = False
+            self._refresh()
+        self.refused.emit(text)
+
+    def _refresh(self) -> None:
+        self.stop_button.setText("Force" if self._asked_to_stop else "Stop")
+        self.stop_button.setEnabled(self._job is not None)
+        self.setVisible(self.busy)
+        self.busy_changed.emit()
+
+
+def _end_text(job: Job) -> str:
+    predicted = job.kind is JobKind.PREDICT
+    what = "Relabelling" if predicted else "The measurement"
+    if job.state is JobState.FAILED:
+        return f"{what} failed. {job.message}".strip()
+    if job.state is JobState.CANCELLED:
+        return f"{what} was stopped; what was finished before is kept for the next time."
+    return "The new proposals are in the queue." if predicted else "The measurement is finished."

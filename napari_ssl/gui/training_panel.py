@@ -1,0 +1,224 @@
+"""The training panel: set up a training, start it in the background, follow and control it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+
+from napari_ssl.core.job import Event, Job, JobKind, JobState
+from napari_ssl.core.training import TrainingSpec
+from napari_ssl.gui.background import BackgroundRun, BackgroundTask
+from napari_ssl.gui.banner import Banner
+from napari_ssl.gui.bridge import JobBridge
+from napari_ssl.gui.training_run import TrainingRun
+from napari_ssl.gui.training_setup import TrainingOrder, TrainingSetup
+from napari_ssl.study.study import Study
+
+__all__ = ["TrainingPanel"]
+
+
+class TrainingPanel(QWidget):
+    """Two pages, the form and the run. Opening it on a study whose training runs shows that run at once.
+
+    `job_finished` carries the id of a training that ended (done, failed or cancelled) while the panel followed it.
+    """
+
+    job_finished = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._study: Study | None = None
+        self._bridge: JobBridge | None = None
+        self._counting = BackgroundTask(self)
+        self._jobs: list[Job] = []
+        self._attach_newest = False
+        self.setup = TrainingSetup()
+        self.run = TrainingRun()
+        self.banner = Banner(self)
+        self._pages = QStackedWidget()
+        for page in (self.setup, self.run):
+            self._pages.addWidget(_scrolling(page))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.banner)
+        column.addWidget(self._pages, 1)
+        self.setMinimumWidth(300)
+        self._counting.done.connect(self._show_counts)
+        self._counting.failed.connect(self._counting_failed)
+        self.setup.start_requested.connect(self._submit)
+        self.run.stop_requested.connect(self._stop)
+        self.run.pause_requested.connect(self._pause)
+        self.run.resume_requested.connect(self._resume)
+        self.run.back_requested.connect(self._show_setup)
+
+    # -- study ---------------------------------------------------------------------------------------------------
+
+    def set_study(self, study: Study | None, *, make_bridge: Any = JobBridge) -> None:
+        """Show another study; a training of the one before goes on in the background."""
+        self.close_panel()
+        self._study = study
+        self._jobs = []
+        self.banner.clear()
+        self.run.attach(None, {})
+        self._pages.setCurrentIndex(0)
+        self.setup.show_counts(None)
+        if study is None:
+            self.setup.set_obstacle("Open or create a study first.")
+            return
+        if not study.read_only:
+            self._attach_newest = True
+            self._bridge = make_bridge(Path(study.folder), self)
+            self._bridge.jobs_changed.connect(self._take_jobs)
+            self._bridge.events_arrived.connect(self._take_events)
+            self._bridge.submitted.connect(self._attach)
+            self._bridge.refused.connect(self._refused)
+        self.refresh()
+
+    def close_panel(self) -> None:
+        """End the panel's threads; jobs go on in the background."""
+        self._counting.close()
+        if self._bridge is not None:
+            self._bridge.close()
+            self._bridge.deleteLater()
+            self._bridge = None
+
+    def refresh(self) -> None:
+        """Count again what would enter a training; call it after decisions and imports."""
+        study = self._study
+        if study is None:
+            return
+        if study.read_only:
+            self.setup.set_obstacle("The study is open for reading only; training needs write access to its folder.")
+        else:
+            self._show_obstacle()
+
+        def count(run: BackgroundRun) -> Any:
+            from napari_ssl import rounds
+
+            return rounds.count_training_set(study)
+
+        self._counting.start(count)
+
+    def _show_counts(self, counts: Any) -> None:
+        self.setup.show_counts(counts)
+
+    def _counting_failed(self, text: str) -> None:
+        self.banner.show_message(f"The cases cannot be counted. {text}", kind="error")
+
+    def _show_obstacle(self) -> None:
+        if self._study is not None and self._study.read_only:
+            return
+        running = any(j.kind is JobKind.TRAIN and j.state in (JobState.QUEUED, JobState.RUNNING) for j in self._jobs)
+        self.setup.set_obstacle("A training of this study is running already." if running else "")
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    def start_training(self) -> None:
+        """Start the training that the form describes, or show the form with the reason why not."""
+        if self._job_is_alive():
+            self._pages.setCurrentIndex(1)
+            return
+        self._pages.setCurrentIndex(0)
+        self.setup.start()
+
+    def _submit(self, order: TrainingOrder) -> None:
+        study = self._study
+
+        def make_spec() -> TrainingSpec:
+            from napari_ssl import rounds
+
+            return rounds.training_spec(
+                study,
+                strategy=order.strategy,
+                network=order.network,
+                preset=order.preset,
+                overrides=dict(order.overrides),
+                network_overrides=dict(order.network_overrides),
+                policy=order.policy,
+                device=order.device,
+            )
+
+        self.banner.clear()
+        self.run.show_waiting("Handing the training over…")
+        self._pages.setCurrentIndex(1)
+        self.setup.set_obstacle("A training is being started.")
+        self._bridge.submit(make_spec)
+
+    def _attach(self, job: Job) -> None:
+        hues = {s.name: s.colour for s in self._study.label_scheme.structures}
+        self.run.attach(job, hues)
+        self._pages.setCurrentIndex(1)
+        self._bridge.watch(job.id)
+
+    # -- what comes back -----------------------------------------------------------------------------------------
+
+    def _take_jobs(self, jobs: list[Job]) -> None:
+        trainings = [j for j in jobs if j.kind is JobKind.TRAIN]
+        before = {j.id: j.state for j in self._jobs}
+        self._jobs = trainings
+        if self._attach_newest:
+            self._attach_newest = False
+            alive = [j for j in trainings if not j.state.is_over]
+            if alive and self.run.job is None:
+                self._attach(alive[-1])
+        shown = self.run.job
+        for job in trainings:
+            if shown is not None and job.id == shown.id:
+                just_over = job.state.is_over and not before.get(job.id, shown.state).is_over
+                self.run.update_job(job)
+                if just_over:
+                    self._finish(job)
+        if not self._counting.running or self.run.job is not None:
+            self._show_obstacle()
+
+    def _finish(self, job: Job) -> None:
+        self.refresh()
+        self.job_finished.emit(job.id)
+
+    def _take_events(self, job_id: str, events: list[Event]) -> None:
+        if self.run.job is not None and self.run.job.id == job_id:
+            self.run.add_events(events)
+
+    def _refused(self, action: str, text: str) -> None:
+        if action == "submit":
+            self._show_obstacle()
+            self._pages.setCurrentIndex(0)
+            self.banner.show_message(f"The training was not started. {text}", kind="error")
+        elif action == "watch":
+            self.banner.show_message(f"The jobs cannot be followed. {text}", kind="warning")
+        else:
+            self.run.show_refusal(text)
+
+    # -- control -------------------------------------------------------------------------------------------------
+
+    def _job_is_alive(self) -> bool:
+        job = self.run.job
+        return job is not None and job.state in (JobState.QUEUED, JobState.RUNNING)
+
+    def _stop(self, force: bool) -> None:
+        self._bridge.cancel(self.run.job.id, force=force)
+
+    def _pause(self) -> None:
+        self._bridge.pause(self.run.job.id)
+
+    def _resume(self) -> None:
+        self._bridge.resume(self.run.job.id)
+
+    def _show_setup(self) -> None:
+        self.run.attach(None, {})
+        self._bridge.watch(None)
+        self._pages.setCurrentIndex(0)
+        self.refresh()
+
+
+def _scrolling(page: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidget(page)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area

@@ -1,0 +1,249 @@
+"""The form that a training is started from: strategy, parameters, what will enter, start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, FitParameters, StrategyEntry, preset_values
+from napari_ssl.gui.parameter_form import ParameterForm
+from napari_ssl.gui.theme import heading, muted_label, set_margins, wrapped_label
+
+if TYPE_CHECKING:
+    from napari_ssl.rounds import TrainingSetCounts
+
+__all__ = ["TrainingOrder", "TrainingSetup", "main_parameters"]
+
+_DEFAULT_PRESET = "quick"
+_WINDOW_POLICIES = ("accept-all", "clinician")
+_COUNTS = (
+    ("labelled", "Labelled by experts", "enter with the labels that came with the images"),
+    ("accepted", "Accepted", "enter with the proposal that a reader accepted"),
+    ("corrected", "Corrected", "enter with the labels that a reader painted"),
+    ("unlabelled", "Unlabelled", "enter without labels where the strategy uses such cases"),
+    ("rejected_left_out", "Rejected, left out", "come back with the next proposal"),
+    ("validation", "Validation", "measured while training, never trained on"),
+    ("test", "Test", "old and new model are compared on these; never trained on"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOrder:
+    """What the form asks for; the arguments of `rounds.training_spec` besides the study."""
+
+    strategy: str
+    network: str
+    preset: str | None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    network_overrides: Mapping[str, Any] = field(default_factory=dict)
+    policy: str = "accept-all"
+    device: str = "auto"
+
+
+def main_parameters(entry: StrategyEntry) -> tuple[str, ...]:
+    """Return the parameters that are always on show: the strategy's own, without the CRF's, and the learning rate."""
+    shared = FitParameters.__dataclass_fields__
+    own = [
+        name
+        for name, f in entry.parameters.__dataclass_fields__.items()
+        if name not in shared and not f.metadata["title"].startswith("CRF:")
+    ]
+    return (*own, "learning_rate")
+
+
+class TrainingSetup(QWidget):
+    """Edits a `TrainingOrder`; `start_requested` carries it. A start that is not possible says why under the button."""
+
+    start_requested = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._counts: TrainingSetCounts | None = None
+        self._obstacle = "Open or create a study first."
+        self.strategy = _combo([(e.title, e.name) for e in STRATEGIES.values()])
+        self.network = _combo([(e.title, e.name) for e in NETWORKS.values()])
+        self.preset = _combo([])
+        self.policy = _combo([(POLICIES[n].title, n) for n in _WINDOW_POLICIES])
+        self.device = _combo([("Automatic", "auto"), ("Processor (CPU)", "cpu"), ("Graphics card (CUDA)", "cuda")])
+        self.form = ParameterForm()
+        self.network_form = ParameterForm("Network")
+        self.sentence = wrapped_label()
+        self.paper = muted_label()
+        self._policy_sentence = muted_label()
+        self._policy_caption = QLabel("Review")
+        self.start_button = QPushButton("Start training")
+        self.reason = muted_label()
+        self._count_labels: dict[str, tuple[QLabel, QLabel]] = {}
+        self._build()
+        self.strategy.currentIndexChanged.connect(self._choose_strategy)
+        self.preset.currentIndexChanged.connect(self._choose_preset)
+        self.network.currentIndexChanged.connect(self._choose_network)
+        self.policy.currentIndexChanged.connect(self._show_policy)
+        for form in (self.form, self.network_form):
+            form.changed.connect(self._refresh_start)
+        self.start_button.clicked.connect(self.start)
+        self._choose_network()
+        self._choose_strategy()
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        set_margins(column)
+        top = QFormLayout()
+        top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        top.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        top.addRow("Strategy", self.strategy)
+        column.addLayout(top)
+        column.addWidget(self.sentence)
+        column.addWidget(self.paper)
+        choices = QFormLayout()
+        choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        choices.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        choices.addRow("Preset", self.preset)
+        choices.addRow("Network", self.network)
+        choices.addRow(self._policy_caption, self.policy)
+        column.addLayout(choices)
+        column.addWidget(self._policy_sentence)
+        column.addWidget(heading("What will enter"))
+        column.addLayout(self._build_counts())
+        column.addWidget(self.start_button)
+        column.addWidget(self.reason)
+        column.addWidget(heading("Parameters"))
+        column.addWidget(self.form)
+        column.addWidget(self.network_form)
+        place = QFormLayout()
+        place.addRow("Compute on", self.device)
+        column.addLayout(place)
+        column.addStretch(1)
+
+    def _build_counts(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(1)
+        for index, (name, title, tip) in enumerate(_COUNTS):
+            number, caption = QLabel("–"), QLabel(title)
+            number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            font = number.font()
+            font.setBold(True)
+            number.setFont(font)
+            for label in (number, caption):
+                label.setToolTip(f"{title}: {tip}")
+            row, column = index % 4, 2 * (index // 4)
+            grid.addWidget(number, row, column)
+            grid.addWidget(caption, row, column + 1)
+            self._count_labels[name] = (number, caption)
+        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(3, 1)
+        return grid
+
+    # -- choices -------------------------------------------------------------------------------------------------
+
+    @property
+    def entry(self) -> StrategyEntry:
+        """The chosen strategy."""
+        return STRATEGIES[self.strategy.currentData()]
+
+    def _choose_strategy(self) -> None:
+        entry = self.entry
+        self.sentence.setText(entry.sentence)
+        self.paper.setText(entry.paper)
+        self.network.setCurrentIndex(self.network.findData(entry.network))
+        self.preset.blockSignals(True)
+        self.preset.clear()
+        for name in sorted(entry.presets, key=lambda n: n != _DEFAULT_PRESET):
+            self.preset.addItem(name.capitalize(), name)
+        self.preset.addItem("Defaults", None)
+        self.preset.blockSignals(False)
+        for widget in (self._policy_caption, self.policy, self._policy_sentence):
+            widget.setVisible(entry.uses_unlabelled)
+        self._show_policy()
+        self._choose_preset()
+        self.show_counts(self._counts)
+
+    def _choose_preset(self) -> None:
+        values = preset_values(self.entry, self.preset.currentData(), {})
+        self.form.set_type(self.entry.parameters, values, main_parameters(self.entry))
+        self._refresh_start()
+
+    def _choose_network(self) -> None:
+        entry = NETWORKS[self.network.currentData()]
+        self.network.setToolTip(f"{entry.sentence} ({entry.paper})")
+        self.network_form.set_type(entry.parameters, {}, ())
+        self._refresh_start()
+
+    def _show_policy(self) -> None:
+        self._policy_sentence.setText(POLICIES[self.policy.currentData()].sentence)
+
+    def order(self) -> TrainingOrder:
+        """Return what the form asks for."""
+        return TrainingOrder(
+            strategy=self.entry.name,
+            network=self.network.currentData(),
+            preset=self.preset.currentData(),
+            overrides=self.form.overrides(),
+            network_overrides=self.network_form.overrides(),
+            policy=self.policy.currentData() if self.entry.uses_unlabelled else "accept-all",
+            device=self.device.currentData(),
+        )
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    def set_obstacle(self, text: str) -> None:
+        """Say why nothing can be started now, whatever the form holds; empty when it can."""
+        self._obstacle = text
+        self._refresh_start()
+
+    def show_counts(self, counts: TrainingSetCounts | None) -> None:
+        """Show what would enter a training now; None while it is not known."""
+        self._counts = counts
+        for name, (number, caption) in self._count_labels.items():
+            number.setText("–" if counts is None else str(getattr(counts, name)))
+            unused = name == "unlabelled" and not self.entry.uses_unlabelled
+            caption.setEnabled(not unused)
+            number.setEnabled(not unused)
+            if name == "unlabelled":
+                caption.setText("Unlabelled (not used)" if unused else "Unlabelled")
+        self._refresh_start()
+
+    def why_not(self) -> str:
+        """Return why a training cannot be started, empty when it can."""
+        if self._obstacle:
+            return self._obstacle
+        if self._counts is None:
+            return "Counting the cases…"
+        counts = self._counts
+        if counts.labelled + counts.accepted + counts.corrected == 0:
+            return "No case with labels to learn from: import cases with labels, or accept or correct proposals first."
+        if self.entry.uses_unlabelled and counts.unlabelled == 0:
+            return (
+                "This strategy also learns from unlabelled cases and there is none: import images or choose Supervised."
+            )
+        problems = {**self.form.errors(), **self.network_form.errors()}
+        if problems:
+            return f"{len(problems)} parameter{'s' if len(problems) > 1 else ''} cannot be used as written; see below."
+        return ""
+
+    def _refresh_start(self) -> None:
+        reason = self.why_not()
+        self.start_button.setEnabled(not reason)
+        if not reason and self._counts is not None and self._counts.validation == 0:
+            reason = "No validation case has labels: the Dice cannot be followed while training."
+        self.reason.setText(reason)
+        self.reason.setVisible(bool(reason))
+
+    def start(self) -> None:
+        """Ask for the training that the form describes, if it is possible now."""
+        if not self.why_not():
+            self.start_requested.emit(self.order())
+
+
+def _combo(choices: list[tuple[str, Any]]) -> QComboBox:
+    combo = QComboBox()
+    for title, value in choices:
+        combo.addItem(title, value)
+    combo.setMinimumContentsLength(8)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return combo
