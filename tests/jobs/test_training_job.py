@@ -44,11 +44,11 @@ def make_study(tmp_path):
 
 @pytest.fixture
 def real_kinds(jobs_environment, monkeypatch):
-    """Let jobs run their real programs, in an engine that has not been told otherwise."""
+    """Let jobs run their real programs, in a new engine, because an engine keeps the environment of its start."""
     from napari_ssl.jobs.connection import stop_engine
 
     stop_engine()
-    monkeypatch.delenv(TEST_KINDS_VARIABLE)
+    monkeypatch.setenv(TEST_KINDS_VARIABLE, "impatient_rounds")
     yield
     stop_engine()
 
@@ -65,19 +65,27 @@ def _weights(study):
     return study.model_weights(model.id).read_bytes()
 
 
-def test_a_killed_training_resumes_and_ends_with_the_same_weights(make_study, real_kinds, eventually):
+def _first_iteration(events, attempt):
+    started = next(n for n, e in enumerate(events) if e.data.get("attempt") == attempt and e.kind is EventKind.STARTED)
+    return next(e.data["iteration"] for e in events[started:] if e.data.get("iteration"))
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_weights(make_study, real_kinds, eventually, monkeypatch):
     undisturbed, killed = make_study("undisturbed"), make_study("killed")
+    monkeypatch.setattr("napari_ssl.training.trainer.CHECKPOINT_SECONDS", 0.2)  # as the program sets it; undone afterwards
     run_here(undisturbed, _spec(undisturbed), lambda event: None, lambda: False)
     with Runner(killed.folder) as runner:
         job = runner.submit(_spec(killed))
 
         def far_enough():
             events = runner.events(job.id)
-            return any(e.kind is EventKind.PROGRESS and e.data.get("iteration", 0) >= 40 for e in events) and events
+            return any(e.kind is EventKind.CHECKPOINT for e in events) and events
 
         events = eventually(far_enough, 60)
         os.kill(next(e.data["pid"] for e in events if e.kind is EventKind.STARTED), signal.SIGKILL)
         job = eventually(lambda: (j := runner.job(job.id)).state.is_over and j, 60)
         assert (job.state, job.attempts) == (JobState.DONE, 2), job.message
+        resumed_at = _first_iteration(runner.events(job.id), attempt=2)
+        assert resumed_at > 1  # from a checkpoint, not from the beginning
         assert any("training process was killed" in e.data.get("message", "") for e in runner.events(job.id))
     assert _weights(killed) == _weights(undisturbed)
