@@ -72,7 +72,7 @@ def _first_iteration(events, attempt):
 
 def test_a_killed_training_resumes_and_ends_with_the_same_weights(make_study, real_kinds, eventually, monkeypatch):
     undisturbed, killed = make_study("undisturbed"), make_study("killed")
-    monkeypatch.setattr("napari_ssl.training.trainer.CHECKPOINT_SECONDS", 0.2)  # as the program sets it; undone afterwards
+    monkeypatch.setattr("napari_ssl.training.trainer.CHECKPOINT_SECONDS", 0.2)  # undone afterwards
     run_here(undisturbed, _spec(undisturbed), lambda event: None, lambda: False)
     with Runner(killed.folder) as runner:
         job = runner.submit(_spec(killed))
