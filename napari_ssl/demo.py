@@ -35,8 +35,8 @@ from napari_ssl.study.study import Study
 __all__ = ["has_display", "lines", "run"]
 
 _MARKER = "demo.json"
-_CROP = (96, 96)
-_BASELINE = {"duration": "300 iterations", "validate_every": 100}
+_CROP = (80, 80)
+_BASELINE = {"duration": "400 iterations", "validate_every": 100}
 _RETRAINING = {"alternations": 3, "per_alternation": "100 iterations", "validate_every": 100}
 _ORACLE = {"accept_dice": 0.85, "correct_cases": 4, "review_cases": 8}
 
