@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from napari_ssl.errors import JobError, StorageError
 
-__all__ = ["Request", "RequestKind", "clear_request", "is_leased", "lease", "read_request", "write_request"]
+__all__ = ["Request", "RequestKind", "clear_request", "lease", "read_request", "write_request"]
 
 _REQUEST_FILE = "request.json"
 
@@ -94,12 +94,3 @@ def lease(run_folder: Path, role: str = "supervisor", *, timeout_s: float = 0.0)
         yield
     finally:
         lock.release()
-
-
-def is_leased(run_folder: Path) -> bool:
-    """Whether a supervisor holds the run now."""
-    try:
-        with lease(run_folder):
-            return False
-    except JobError:
-        return True

@@ -13,14 +13,14 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_ssl.core.job import Event, EventKind
 from napari_ssl.errors import StorageError
 
-__all__ = ["EVENTS_FILE", "POLL_S", "EventReader", "EventWriter", "follow_events", "read_events"]
+__all__ = ["EVENTS_FILE", "POLL_S", "EventReader", "EventWriter", "read_events"]
 
 EVENTS_FILE = "events.jsonl"
 POLL_S = 0.15
@@ -108,15 +108,3 @@ class EventReader:
 def read_events(run_folder: Path) -> list[Event]:
     """Return all whole events of a run, oldest first; none when it has not told anything yet."""
     return EventReader(run_folder).read_new()
-
-
-def follow_events(run_folder: Path, callback: Callable[[Event], None], *, stop: threading.Event) -> None:
-    """Call `callback` with every event of the run, past and coming, until `stop` is set; what is there then is read."""
-    reader = EventReader(run_folder)
-    while True:
-        last_time = stop.is_set()
-        for event in reader.read_new():
-            callback(event)
-        if last_time:
-            return
-        stop.wait(POLL_S)

@@ -21,7 +21,7 @@ from napari_ssl.errors import EngineError, JobError, NapariSslError
 from napari_ssl.jobs.changes import recover, settle
 from napari_ssl.jobs.connection import engine_folder, read_credentials, submit_job
 from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, write_request
-from napari_ssl.jobs.events import EventReader, EventWriter, read_events
+from napari_ssl.jobs.events import POLL_S, EventReader, EventWriter, read_events
 from napari_ssl.jobs.failures import failure_data
 from napari_ssl.jobs.foreground import run_here
 from napari_ssl.jobs.spec import Spec, kind_of, program
@@ -30,7 +30,6 @@ from napari_ssl.study.study import Study
 __all__ = ["Following", "Runner", "run_here"]
 
 _WATCH_EVERY_S = 2.0
-_FOLLOW_EVERY_S = 0.15
 _RETRY_S = 15.0
 _RESUMABLE = (JobState.PAUSED, JobState.PARKED, JobState.INTERRUPTED, JobState.FAILED, JobState.CANCELLED)
 _PAUSABLE = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
@@ -250,4 +249,4 @@ class Following:
             known = job
             if job.state.is_over:
                 return
-            self._stop.wait(_FOLLOW_EVERY_S)
+            self._stop.wait(POLL_S)

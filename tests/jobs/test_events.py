@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import pytest
 
 from napari_ssl.core.job import Event, EventKind
 from napari_ssl.errors import StorageError
-from napari_ssl.jobs.events import EVENTS_FILE, EventReader, EventWriter, follow_events, read_events
+from napari_ssl.jobs.events import EVENTS_FILE, EventReader, EventWriter, read_events
 
 
 def _progress(n):
@@ -78,23 +77,3 @@ def test_a_full_disk_is_an_error_in_words(tmp_path):
     (tmp_path / EVENTS_FILE).symlink_to("/dev/full")
     with pytest.raises(StorageError, match="make room"):
         EventWriter(tmp_path).append(_progress(1))
-
-
-def test_following_replays_then_goes_on_until_stopped(tmp_path):
-    writer, stop, heard = EventWriter(tmp_path), threading.Event(), []
-    writer.append(_progress(1))
-    both = threading.Event()
-
-    def hear(event):
-        heard.append(event.data["fraction"])
-        if len(heard) == 2:
-            both.set()
-
-    thread = threading.Thread(target=follow_events, args=(tmp_path, hear), kwargs={"stop": stop})
-    thread.start()
-    writer.append(_progress(2))
-    assert both.wait(3)
-    writer.append(_progress(3))
-    stop.set()
-    thread.join(3)
-    assert heard == [0.1, 0.2, 0.3]

@@ -15,7 +15,6 @@ from napari_ssl.jobs.control import (
     Request,
     RequestKind,
     clear_request,
-    is_leased,
     lease,
     read_request,
     write_request,
@@ -56,11 +55,10 @@ def test_requests_are_kept_until_cleared(tmp_path):
 
 
 def test_a_run_has_one_holder(tmp_path):
+    with lease(tmp_path), pytest.raises(JobError, match="another process"), lease(tmp_path):
+        pass
     with lease(tmp_path):
-        assert is_leased(tmp_path)
-        with pytest.raises(JobError, match="another process"), lease(tmp_path):
-            pass
-    assert not is_leased(tmp_path)
+        pass
 
 
 def test_errors_are_described_for_people():
