@@ -66,10 +66,9 @@ class CurveView(QWidget):
         column = QVBoxLayout(plot_side)
         column.setContentsMargins(4, 2, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.legend)
         column.addWidget(self.plot, 1)
         beside = QVBoxLayout()
-        beside.setContentsMargins(0, 4, 4, 4)
+        beside.setContentsMargins(0, 0, 4, 0)
         beside.addWidget(self.table)
         beside.addStretch(1)
         self._plot_page = QStackedWidget()
@@ -78,9 +77,13 @@ class CurveView(QWidget):
         self._values.setText("One time point: no curve, volumes only.")
         self._plot_page.addWidget(self._values)
         page = QWidget()
-        row = QHBoxLayout(page)
-        row.setContentsMargins(0, 0, 0, 0)
+        rows = QVBoxLayout(page)
+        rows.setContentsMargins(0, 2, 0, 0)
+        rows.setSpacing(0)
+        rows.addWidget(self.legend)
+        row = QHBoxLayout()
         row.setSpacing(0)
+        rows.addLayout(row, 1)
         row.addWidget(self._plot_page, 1)
         row.addLayout(beside)
         row.addStretch(0)
@@ -219,7 +222,7 @@ class CurveView(QWidget):
         where = f"frame {self._frame}"
         if first.time_ms is not None:
             where += f" · {first.time_ms[self._frame]:.0f} ms"
-        self.legend.setText(f"&nbsp;{where} &nbsp;&nbsp; " + " &nbsp;&nbsp; ".join(parts))
+        self.legend.setText(f"&nbsp;{where} &nbsp; " + " &nbsp; ".join(parts))
 
     # -- the user ------------------------------------------------------------------------------------------------
 

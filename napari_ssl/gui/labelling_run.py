@@ -118,7 +118,8 @@ class LabellingRun(QWidget):
                 left = event.data.get("seconds_left")
                 more = f" · about {duration_text(left)} left" if left is not None else ""
                 if not self._asked_to_stop:
-                    self.text.setText(str(event.data.get("step", "")) + more)
+                    step = str(event.data.get("step", ""))
+                    self.text.setText(step[:1].upper() + step[1:] + more)
             elif event.kind is EventKind.NOTICE:
                 self.noticed.emit(str(event.data.get("message", "")))
 

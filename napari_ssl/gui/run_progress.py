@@ -20,6 +20,10 @@ def duration_text(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 @dataclass(slots=True)
 class RunProgress:
     """The state of a run after its events, in the order that they came.
@@ -70,12 +74,13 @@ class RunProgress:
             self.log.append(f"{clock}  The process before was lost; resumed from the last checkpoint")
         self._ended = False
         threads = f", {self.threads} thread{'s' if self.threads != 1 else ''}" if self.threads else ""
-        self.log.append(f"{clock}  Started on {self.device or 'this machine'}{threads} (attempt {self.attempt})")
+        place = "this machine" if self.device in ("", "auto") else self.device
+        self.log.append(f"{clock}  Started on {place}{threads} (attempt {self.attempt})")
 
     def _progress(self, data: dict[str, Any], clock: str) -> None:
         self.fraction = float(data.get("fraction", self.fraction) or 0.0)
         self.seconds_left = data.get("seconds_left")
-        step = str(data.get("step", self.step))
+        step = _sentence(str(data.get("step", self.step)))
         if step != self.step:
             self.step = step
             self.log.append(f"{clock}  {step}")

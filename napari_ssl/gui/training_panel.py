@@ -19,6 +19,8 @@ from napari_ssl.study.study import Study
 
 __all__ = ["TrainingPanel"]
 
+_ALIVE = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
+
 
 class TrainingPanel(QWidget):
     """Two pages, the form and the run. Opening it on a study whose training runs shows that run at once.
@@ -112,7 +114,7 @@ class TrainingPanel(QWidget):
     def _show_obstacle(self) -> None:
         if self._study is not None and self._study.read_only:
             return
-        running = any(j.kind is JobKind.TRAIN and j.state in (JobState.QUEUED, JobState.RUNNING) for j in self._jobs)
+        running = any(j.state in _ALIVE for j in self._jobs)
         self.setup.set_obstacle("A training of this study is running already." if running else "")
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ class TrainingPanel(QWidget):
 
     def _job_is_alive(self) -> bool:
         job = self.run.job
-        return job is not None and job.state in (JobState.QUEUED, JobState.RUNNING)
+        return job is not None and job.state in _ALIVE
 
     def _stop(self, force: bool) -> None:
         self._bridge.cancel(self.run.job.id, force=force)

@@ -29,7 +29,6 @@ _RESUME = {
     JobState.PARKED: "Go on with my decisions",
     JobState.FAILED: "Try again from the checkpoint",
     JobState.CANCELLED: "Go on from the checkpoint",
-    JobState.INTERRUPTED: "Resume now",
 }
 _LOG_LINES = 3000
 
@@ -223,11 +222,12 @@ class TrainingRun(QWidget):
 
     def _result_text(self) -> str:
         model_id = (self.progress.result or {}).get("model_id")
-        return f"Model {model_id} is ready: compare it under Models." if model_id else "The model is ready."
+        named = f"Model {model_id}" if model_id else "The model"
+        return f"{named} is ready: under Models it is compared, promoted, and relabels the remaining cases."
 
     def _show_buttons(self) -> None:
         state = self._job.state if self._job else None
-        alive = state in (JobState.QUEUED, JobState.RUNNING)
+        alive = state in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)  # the last resumes by itself
         stopping = self._asked.startswith("Stopping")
         self.stop_button.setVisible(alive)
         self.stop_button.setEnabled(not stopping)

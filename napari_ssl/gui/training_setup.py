@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, FitParameters, StrategyEntry, preset_values
 from napari_ssl.gui.parameter_form import ParameterForm
@@ -21,11 +21,11 @@ __all__ = ["TrainingOrder", "TrainingSetup", "main_parameters"]
 _DEFAULT_PRESET = "quick"
 _WINDOW_POLICIES = ("accept-all", "clinician")
 _COUNTS = (
-    ("labelled", "Labelled by experts", "enter with the labels that came with the images"),
+    ("labelled", "Expert labels", "enter with the labels that came with the images"),
     ("accepted", "Accepted", "enter with the proposal that a reader accepted"),
     ("corrected", "Corrected", "enter with the labels that a reader painted"),
     ("unlabelled", "Unlabelled", "enter without labels where the strategy uses such cases"),
-    ("rejected_left_out", "Rejected, left out", "come back with the next proposal"),
+    ("rejected_left_out", "Rejected (left out)", "come back with the next proposal"),
     ("validation", "Validation", "measured while training, never trained on"),
     ("test", "Test", "old and new model are compared on these; never trained on"),
 )
@@ -121,10 +121,11 @@ class TrainingSetup(QWidget):
 
     def _build_counts(self) -> QGridLayout:
         grid = QGridLayout()
-        grid.setHorizontalSpacing(8)
+        grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(1)
         for index, (name, title, tip) in enumerate(_COUNTS):
             number, caption = QLabel("–"), QLabel(title)
+            caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
             number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             font = number.font()
             font.setBold(True)
@@ -205,7 +206,7 @@ class TrainingSetup(QWidget):
             caption.setEnabled(not unused)
             number.setEnabled(not unused)
             if name == "unlabelled":
-                caption.setText("Unlabelled (not used)" if unused else "Unlabelled")
+                caption.setText("Unlabelled, not used" if unused else "Unlabelled")
         self._refresh_start()
 
     def why_not(self) -> str:

@@ -110,7 +110,7 @@ def test_relabelling_shows_how_far_it_is_and_tells_the_end(qtbot, panel, runner)
     runner.set_state(job_id, JobState.RUNNING)
     runner.tell(job_id, EventKind.PROGRESS, fraction=0.5, step="unl0: 1 of 2", seconds_left=30.0)
     qtbot.waitUntil(lambda: panel.jobs.bar.value() == 500, timeout=3000)
-    assert panel.jobs.text.text() == "unl0: 1 of 2 · about 30 s left"
+    assert panel.jobs.text.text() == "Unl0: 1 of 2 · about 30 s left"
     with qtbot.waitSignals([panel.relabelled, panel.job_finished], timeout=3000):
         runner.set_state(job_id, JobState.DONE)
     assert not panel.jobs.isVisible() and panel.relabel_button.isEnabled()
