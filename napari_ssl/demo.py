@@ -203,7 +203,8 @@ def lines(report: dict[str, Any]) -> list[str]:
         return [*text, "Round 1 waits for your review."]
     comparison = report["comparison"]
     text.append(
-        f"Test cases ({comparison['n_subjects']} subjects), {report['baseline']['model_id']} → {report['retrained']['model_id']}:"
+        f"Test cases ({comparison['n_subjects']} subjects), "
+        f"{report['baseline']['model_id']} → {report['retrained']['model_id']}:"
     )
     for name, d in comparison["dice"].items():
         interval = "" if d["low"] is None else f" (95 % interval {d['low']:+.3f} to {d['high']:+.3f})"

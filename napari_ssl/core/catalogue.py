@@ -58,17 +58,17 @@ class CRFParameters:
         source="open in the paper; 8-bit grey values as in the authors' CRF library",
     )
     normalisation: str = parameter(
-        "none",
+        "symmetric",
         "Normalisation of the kernels",
-        choices=("none", "symmetric"),
-        source=f"none: {_BAI}, Eq. 4; symmetric: default of pydensecrf, a weaker CRF",
+        choices=("symmetric", "none"),
+        source="open: Eq. 4 has none, the program of the paper's reference [6] normalises; see refinement/crf",
     )
     iterations: int = parameter(5, "Mean-field iterations", low=1, high=100, source="open in the paper")
     backend: str = parameter(
         "auto",
         "Program",
         choices=("auto", "pydensecrf", "torch"),
-        source="pydensecrf where it is installed, else torch (exact sums); see benchmarks/crf.py for how far they agree",
+        source="pydensecrf where it is installed, else torch (exact sums); benchmarks/crf.py says how they agree",
     )
     region: str = parameter(
         "auto",
@@ -163,6 +163,9 @@ class AlternatingCrfParameters(FitParameters):
     sigma_alpha: float = parameter(0.5, "CRF: σα", unit="pixel", low=0.01, high=200, source=f"{_BAI}, Sec. 3.2")
     sigma_beta: float = parameter(1.0, "CRF: σβ", low=0.001, high=1000, source=f"{_BAI}, Sec. 3.2")
     sigma_gamma: float = parameter(1.0, "CRF: σγ", unit="pixel", low=0.01, high=200, source=f"{_BAI}, Sec. 3.2")
+    crf_normalisation: str = parameter(
+        "symmetric", "CRF: normalisation of the kernels", choices=("symmetric", "none"), source="as CRFParameters"
+    )
     crf_iterations: int = parameter(5, "CRF: mean-field iterations", low=1, high=100, source="open in the paper")
 
     def __post_init__(self) -> None:
@@ -340,7 +343,7 @@ POLICIES: Mapping[str, PolicyEntry] = _by_name(
     PolicyEntry(
         name="oracle",
         title="Oracle",
-        sentence="Knows the reference: accepts good pseudo-labels, corrects the worst, rejects the rest. For experiments.",
+        sentence="Knows the reference: accepts good labels, corrects the worst, rejects the rest. For experiments.",
         parameters=OracleParameters,
     ),
     PolicyEntry(

@@ -13,8 +13,8 @@ Algorithm (Sec. 2.1)::
         step 2, Y_U fixed:  Θ ← SGD on L ∪ U                           100 epochs
 
 Eq. 2 sums over the pixels of both sets. Training draws from the pooled, shuffled slices and weighs each slice's pixels
-with 1 (L) or λ (U); the mean over a mini-batch then differs from Eq. 2 by a constant factor alone, whatever the sizes of
-the two sets.
+with 1 (L) or λ (U); the mean over a mini-batch then differs from Eq. 2 by a constant factor alone, whatever the sizes
+of the two sets.
 
 Defaults
     λ = 1, three alternations, 500 and 100 epochs, SGD with learning rate 0.001, mini-batches of 20, cross-entropy,
@@ -22,8 +22,9 @@ Defaults
     rescaling: Sec. 3.2. ED and ES of every unlabelled subject: Sec. 3.1 gives 20 slices a subject, two frames of ten.
 
 Open in the paper, settled here
-    momentum 0.9; five mean-field iterations; σβ counts 8-bit grey values; a frame's CRF is run slice by slice; the CRF
-    also runs when the final network is deployed, in every arm alike.
+    momentum 0.9; five mean-field iterations; σβ counts 8-bit grey values; the kernels of Eq. 4 are normalised as in the
+    program of the paper's reference [6] (``crf_normalisation=none`` for Eq. 4 to the letter); a frame's CRF is run
+    slice by slice; the CRF also runs when the final network is deployed, in every arm alike.
 
 Departures
     The residual U-Net is the default network; ``--network fcn17`` gives the paper's.
@@ -55,6 +56,7 @@ class AlternatingCrf:
                 sigma_beta=p.sigma_beta,
                 sigma_gamma=p.sigma_gamma,
                 iterations=p.crf_iterations,
+                normalisation=p.crf_normalisation,
             )
             if p.crf
             else None

@@ -8,7 +8,8 @@ over the labelled set L: the expert's labels and, in the clinician's version, th
 
 Defaults
     residual U-Net, Dice + cross-entropy, AdamW, polynomial decay, strong augmentation: Isensee et al., Nature Methods
-    2021, as far as they fit a 2D network on a CPU. `--preset paper` gives Bai's supervised arm (SGD 0.001, cross-entropy).
+    2021, as far as they fit a 2D network on a CPU. ``--preset paper`` gives Bai's supervised arm (SGD 0.001,
+    cross-entropy, 500 epochs).
 
 Departures
     None of substance: there is no single published recipe.

@@ -77,7 +77,7 @@ def test_wide_bilateral_kernel_is_the_same_in_small_blocks(small_heart, monkeypa
 @pytest.mark.parametrize(("log_odds", "label"), [(8.0, 0), (9.0, 1)])
 def test_single_pixel_yields_where_the_closed_form_says(log_odds, label):
     """A sure pixel amid the other class: own support w₂ (2q - 1) against w₂ (2 pi sigma² - 1), sigma = 1."""
-    parameters = CRFParameters(w1=0, w2=2, sigma_gamma=1, iterations=1)
+    parameters = CRFParameters(w1=0, w2=2, sigma_gamma=1, iterations=1, normalisation="none")
     probabilities = np.full((2, 21, 21), 1e-5, np.float32)
     probabilities[0] = 1 - 1e-5
     q = 1 / (1 + np.exp(-log_odds))

@@ -1,4 +1,4 @@
-"""The loop on a tiny real study: import, train, propose, decide, retrain, compare, promote, relabel; also by command."""
+"""The loop on a tiny study: import, train, propose, decide, retrain, compare, promote, relabel; also by command."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def images(tmp_path):
 
 @pytest.fixture
 def study(images, tmp_path):
-    made = Study.create(
-        tmp_path / "study", label_scheme=PRESETS["acdc"], preprocessing=Preprocessing(crop_yx=(32, 32))
-    )
+    made = Study.create(tmp_path / "study", label_scheme=PRESETS["acdc"], preprocessing=Preprocessing(crop_yx=(32, 32)))
     with made:
         report = made.add_cases(scan(images, "acdc"))
         assert not report.failed
@@ -97,7 +95,9 @@ def study(images, tmp_path):
 @pytest.fixture
 def proposed(study):
     """The study after its first training and prediction."""
-    run_here(study, training_spec(study, strategy="supervised", overrides=QUICK, network_overrides=TINY), quietly, never)
+    run_here(
+        study, training_spec(study, strategy="supervised", overrides=QUICK, network_overrides=TINY), quietly, never
+    )
     run_here(study, prediction_spec(study), quietly, never)
     return study
 
@@ -144,7 +144,10 @@ def test_decisions_decide_what_enters_the_next_training(proposed):
         "patient001": Role.LABELLED, "patient002": Role.LABELLED, "patient003": Role.ACCEPTED,
         "patient005": Role.UNLABELLED,
     }  # fmt: skip
-    assert next(i for i in spec.items if i.case_id == "patient003").label_hash == proposed.proposal("patient003").label_hash
+    assert (
+        next(i for i in spec.items if i.case_id == "patient003").label_hash
+        == proposed.proposal("patient003").label_hash
+    )
     supervised = training_spec(proposed, strategy="supervised", network_overrides=TINY)
     assert set(roles(supervised)) == {"patient001", "patient002", "patient003"}
     assert count_training_set(proposed).rejected_left_out == 1

@@ -27,9 +27,9 @@ def rings(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         for z in range(SHAPE[1]):
             cy, cx = 15 + rng.integers(-2, 3), 18 + rng.integers(-2, 3)
             r = np.hypot(y - cy, x - cx)
-            labels[t, z][np.hypot(y - cy, x - cx + 11) < 5] = 1
-            labels[t, z][r < 8] = 2
-            labels[t, z][r < 5 - 0.5 * t] = 3
+            labels[t, z][np.hypot(y - cy, x - cx + 13) < 5] = 1
+            labels[t, z][r < 10] = 2
+            labels[t, z][r < 6 - 0.5 * t] = 3
     image = np.array([20, 160, 80, 220])[labels] + rng.normal(0, 12, SHAPE)
     return np.clip(image, 0, 255).astype(np.uint8), labels
 

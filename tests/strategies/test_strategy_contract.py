@@ -73,9 +73,13 @@ def test_the_unlabelled_cases_reach_the_weights(name, make_spec, tmp_path):
     assert not same(with_them, alone)
 
 
+LEARNING = {"supervised": {"duration": "80 iterations"}, "alternating-crf": {"initial": "80 iterations"}}
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_training_learns_the_rings(name, make_spec, tmp_path):
-    durations = {"supervised": {"duration": "60 iterations"}, "alternating-crf": {"initial": "120 iterations"}}[name]
-    spec = make_spec(name, parameters={**durations, "augmentation": "none"})
+    """With a decaying rate; the papers' constant rate needs their hundreds of epochs."""
+    parameters = {**LEARNING[name], "augmentation": "none", "loss": "dice-cross-entropy", "schedule": "poly"}
+    spec = make_spec(name, parameters=parameters)
     result = execute(spec, tmp_path, lambda e: None, lambda: False)
     assert np.mean(list(result["metrics"]["validation"]["mean"]["dice"].values())) > 0.6
