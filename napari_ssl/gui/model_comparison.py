@@ -69,8 +69,11 @@ class ModelComparison(QWidget):
             "▲ better, ▼ worse: the 95 % interval (paired bootstrap over subjects) leaves zero out. HD95 in mm; "
             "EF err.: absolute error of the ejection fraction in percentage points."
         )
-        self.structures = plain_table(["", "Old", "New", "Change", "95 % interval"])
-        self.cases = plain_table(["Case", "Old", "New", "Change", "LV EF error"])
+        self.structures = plain_table(["", "Old", "New", "Change", "95 %"])
+        self.cases = plain_table(["Case", "Old", "New", "Change", "LV EF err."])
+        for table in (self.structures, self.cases):
+            table.setTextElideMode(Qt.TextElideMode.ElideNone)
+            table.horizontalHeader().setStretchLastSection(False)
         self.cases.setToolTip("Mean Dice over structures; error of the LV ejection fraction in points, old → new")
         self.cases.setSortingEnabled(True)
         self.cases.sortByColumn(3, Qt.SortOrder.AscendingOrder)
@@ -195,7 +198,7 @@ class ModelComparison(QWidget):
                     (row.difference, _text(row.difference, "{:+.3f}")),
                     (
                         row.new_ef_error,
-                        f"{_text(row.old_ef_error, '{:+.1f}')} → {_text(row.new_ef_error, '{:+.1f}')}",
+                        f"{_text(row.old_ef_error, '{:+.1f}')}→{_text(row.new_ef_error, '{:+.1f}')}",
                     ),
                 ),
                 start=1,

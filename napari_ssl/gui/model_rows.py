@@ -94,7 +94,7 @@ def structure_rows(comparison: Mapping[str, Any]) -> list[StructureRow]:
         for structure, d in (comparison.get(quantity) or {}).items():
             if structure == "mean" and quantity != "dice":
                 continue
-            interval = "–" if d["low"] is None else f"{_signed(d['low'], digits)} … {_signed(d['high'], digits)}"
+            interval = "–" if d["low"] is None else f"{_signed(d['low'], digits)}…{_signed(d['high'], digits)}"
             rows.append(
                 StructureRow(
                     title=f"{title} {structure}",

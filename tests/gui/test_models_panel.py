@@ -56,7 +56,7 @@ def test_promoted_and_newest_candidate_are_compared_per_structure_and_case(panel
     structures = {comparison.structures.item(r, 0).text() for r in range(comparison.structures.rowCount())}
     assert structures == {"Dice RV", "Dice LV", "Dice mean", "HD95 RV", "HD95 LV", "EF err. LV"}
     worst = [comparison.cases.item(0, c).text() for c in range(5)]
-    assert worst == ["test3", "0.795", "0.805", "+0.010", "+5.0 → +6.0"]
+    assert worst == ["test3", "0.795", "0.805", "+0.010", "+5.0→+6.0"]
 
 
 def test_a_model_with_itself_is_not_compared(panel):
