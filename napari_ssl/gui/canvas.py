@@ -1,6 +1,8 @@
 """The layers of the case on screen: image, confidence, labels, reference and previous proposal.
 
 Layers are made once and get other data with each case: adding a layer costs about a second, replacing its data little.
+They are hidden, never removed: after a removal napari 0.9.2 may draw from buffers that are gone, which crashes software
+OpenGL.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ AXIS_LABELS = ("t", "z", "y", "x")
 UNITS = ("pixel", "mm", "mm", "mm")
 _IMAGE, _CONFIDENCE, _LABELS = "Image", "Uncertainty", "Labels"
 _REFERENCE, _PREVIOUS = "Reference", "Previous model"
+_TINTS = {_REFERENCE: "#FFFFFF", _PREVIOUS: "#F0E442"}
 
 
 def label_colours(scheme: LabelScheme, *, alien: str = "#FF00FF", tint: str | None = None) -> DirectLabelColormap:
@@ -58,6 +61,8 @@ class CaseCanvas:
         self.viewer = viewer
         self._layers: dict[str, Layer] = {}
         self._hidden: dict[str, bool] | None = None
+        self._blanked: dict[str, bool] = {}
+        self._present: set[str] = set()
         self.scheme: LabelScheme | None = None
 
     @property
@@ -77,34 +82,49 @@ class CaseCanvas:
 
     def show(self, loaded: LoadedCase, scheme: LabelScheme) -> None:
         """Put a case on the canvas; frame, slice and zoom are up to the caller."""
+        self._layers = {name: layer for name, layer in self._layers.items() if layer in self.viewer.layers}
         if scheme != self.scheme:
-            self.clear()
-            self.scheme = scheme
-        self._forget_removed()
+            self._set_scheme(scheme)
         scale = (1.0, *loaded.case.spacing_zyx_mm)
         self._set_image(loaded, scale)
         self._set_confidence(loaded.confidence, loaded.labels.shape, scale)
         self._set_labels(_LABELS, loaded.labels, scale)
-        self._set_labels(_REFERENCE, loaded.reference, scale, tint="#FFFFFF")
-        self._set_labels(_PREVIOUS, loaded.previous, scale, tint="#F0E442")
+        self._present = set()
+        for name, data in ((_REFERENCE, loaded.reference), (_PREVIOUS, loaded.previous)):
+            if data is not None:
+                self._present.add(name)
+            if data is not None or name in self._layers:
+                empty = np.broadcast_to(np.uint8(0), loaded.labels.shape)
+                self._set_labels(name, empty if data is None else data, scale, tint=_TINTS[name])
         compat.clear_history(self.labels)
+        for name, visible in self._blanked.items():
+            if name in self._layers:
+                self._layers[name].visible = visible
+        self._blanked = {}
         self.viewer.layers.selection.active = self.labels
+
+    def _set_scheme(self, scheme: LabelScheme) -> None:
+        self.scheme = scheme
+        for name in (_LABELS, _REFERENCE, _PREVIOUS):
+            if name in self._layers:
+                self._layers[name].colormap = label_colours(scheme, tint=_TINTS.get(name))
+        if self.labels is not None:
+            self.labels.selected_label = scheme.structures[0].value
 
     def reload_labels(self) -> None:
         """Show the labels again after they were changed behind the layer's back; undo begins anew."""
         compat.clear_history(self.labels)
         self.labels.refresh()
 
-    def clear(self) -> None:
-        """Take all layers of the workspace away."""
+    def blank(self) -> None:
+        """Show nothing until the next case."""
+        if self.labels is None or self._blanked:
+            return
+        self.labels.mode = "pan_zoom"
+        self.labels.editable = False
+        self._blanked = {name: layer.visible for name, layer in self._layers.items()}
         for layer in self._layers.values():
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
-        self._layers = {}
-        self._hidden = None
-
-    def _forget_removed(self) -> None:
-        self._layers = {name: layer for name, layer in self._layers.items() if layer in self.viewer.layers}
+            layer.visible = False
 
     def _set_image(self, loaded: LoadedCase, scale: tuple[float, ...]) -> None:
         layer = self.image
@@ -150,13 +170,9 @@ class CaseCanvas:
             layer.scale = scale
 
     def _set_labels(
-        self, name: str, data: NDArray[np.uint8] | None, scale: tuple[float, ...], *, tint: str | None = None
+        self, name: str, data: NDArray[np.uint8], scale: tuple[float, ...], *, tint: str | None = None
     ) -> None:
         layer = self._layers.get(name)
-        if data is None:
-            if layer is not None:
-                self.viewer.layers.remove(self._layers.pop(name))
-            return
         if layer is not None:
             layer.data = data
             layer.scale = scale
@@ -216,7 +232,7 @@ class CaseCanvas:
     def toggle(self, name: str) -> bool:
         """Show or hide one overlay ("Uncertainty", "Reference", "Previous model"); returns whether it is shown."""
         layer = self._layers.get(name)
-        if layer is None:
+        if layer is None or not self.has(name):
             return False
         if self._hidden is not None:
             self.toggle_overlays()
@@ -226,11 +242,11 @@ class CaseCanvas:
     def is_shown(self, name: str) -> bool:
         """Whether an overlay exists and is visible."""
         layer = self._layers.get(name)
-        return layer is not None and layer.visible
+        return layer is not None and self.has(name) and layer.visible
 
     def has(self, name: str) -> bool:
         """Whether the case on screen has this overlay."""
-        return name in self._layers
+        return name in self._present or name == _CONFIDENCE
 
     def set_contour(self, contour: bool) -> None:
         """Show labels as contours or filled."""

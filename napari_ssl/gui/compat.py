@@ -23,8 +23,14 @@ __all__ = [
     "napari_docks",
     "peek_redo",
     "peek_undo",
+    "unwrapped",
     "viewer_widget",
 ]
+
+
+def unwrapped(viewer: napari.Viewer) -> napari.Viewer:
+    """Return the viewer itself: napari hands plugins a proxy that warns of private attributes."""
+    return getattr(viewer, "__wrapped__", viewer)
 
 
 def main_window(viewer: napari.Viewer) -> QMainWindow:

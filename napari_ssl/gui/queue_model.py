@@ -145,7 +145,7 @@ class QueueModel(QAbstractTableModel):
     def set_current(self, case_id: str | None) -> None:
         """Remember the case on screen, from which next and previous count."""
         self.current_id = case_id
-        self._last_row = self._index.get(case_id, self._last_row) if case_id else self._last_row
+        self._last_row = self._index.get(case_id, self._last_row) if case_id else 0
 
     def neighbour(self, step: int, *, to_do_only: bool = False) -> str | None:
         """Return the next (1) or previous (−1) case of the list, or None at its end.

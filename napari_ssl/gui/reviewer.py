@@ -22,8 +22,6 @@ from napari_ssl.gui.view_memory import ViewMemory
 from napari_ssl.measures.curves import frame_volumes, indices
 
 if TYPE_CHECKING:
-    import napari
-
     from napari_ssl.study.study import Study
 
 __all__ = ["Reviewer"]
@@ -64,15 +62,15 @@ class Reviewer(QObject):
     decided = Signal(str, object)
 
     def __init__(
-        self, viewer: napari.Viewer, study: Study, reader: str, navigator: Navigator, parent: QObject | None = None
+        self, canvas: CaseCanvas, study: Study, reader: str, navigator: Navigator, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self.viewer = viewer
+        self.viewer = canvas.viewer
         self.study = study
         self.reader = reader
         self.navigator = navigator
         self.session = ReviewSession(study, reader)
-        self.canvas = CaseCanvas(viewer)
+        self.canvas = canvas
         self.memory = ViewMemory(study.folder, reader)
         self.loader = CaseLoader(study, reader, self)
         self.saver = WorkQueue(parent=self)
@@ -99,7 +97,7 @@ class Reviewer(QObject):
         self.loader.close()
         if self._tracker is not None:
             self._tracker.disconnect()
-        self.canvas.clear()
+        self.canvas.blank()
 
     # -- cases ---------------------------------------------------------------------------------------------------
 
@@ -193,7 +191,7 @@ class Reviewer(QObject):
 
     def _failed_to_load(self, case_id: str, text: str) -> None:
         self._wanted = None
-        self.canvas.clear()
+        self.canvas.blank()
         self._grid = None
         self.unreadable.emit(case_id, text)
 

@@ -12,6 +12,7 @@ from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.gui import compat
 from napari_ssl.gui.background import BackgroundTask
 from napari_ssl.gui.banner import Banner
+from napari_ssl.gui.canvas import CaseCanvas
 from napari_ssl.gui.cheat_sheet import CheatSheet
 from napari_ssl.gui.curve_view import CurveView
 from napari_ssl.gui.import_dialog import ImportDialog
@@ -55,13 +56,14 @@ class WorkspaceWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, reader: str | None = None) -> None:
         super().__init__()
-        self.viewer = napari_viewer
+        self.viewer = napari_viewer = compat.unwrapped(napari_viewer)
         self.reader = reader or reader_name()
         self.reviewer: Reviewer | None = None
         self._closed = False
         self._keys = KeyTable()
         self._sample_task = BackgroundTask(self)
         self.navigator = Navigator(napari_viewer, self)
+        self.canvas = CaseCanvas(napari_viewer)
         self.queue = QueuePanel()
         self.curves = CurveView()
         self.review = ReviewPanel(self._keys)
@@ -240,7 +242,7 @@ class WorkspaceWidget(QWidget):
         if study is None:
             self._show_start()
             return
-        self.reviewer = reviewer = Reviewer(self.viewer, study, self.reader, self.navigator, self)
+        self.reviewer = reviewer = Reviewer(self.canvas, study, self.reader, self.navigator, self)
         reviewer.opened.connect(self._opened)
         reviewer.opening.connect(self._opening)
         reviewer.unreadable.connect(self._unreadable)
@@ -276,6 +278,7 @@ class WorkspaceWidget(QWidget):
         self.reviewer.deleteLater()
         self.reviewer = None
         study.close()
+        self.queue.set_current(None)
         self.queue.set_rows([])
         self.banner.clear()
 

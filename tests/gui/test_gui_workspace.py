@@ -1,0 +1,289 @@
+"""The whole window, driven by real key presses and mouse events."""
+
+import napari
+import numpy as np
+import pytest
+from gui_cases import add_model, beating_disc, propose
+from gui_driver import ALT, CTRL, READER, SHIFT, Driver, wait
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_ssl.core.decision import ReviewState, Verdict
+from napari_ssl.core.segmentation import Source
+from napari_ssl.gui import compat
+from napari_ssl.gui.workspace import add_workspace
+from napari_ssl.study.journal import EditJournal
+from napari_ssl.study.study import Study
+
+
+@pytest.fixture(scope="module")
+def workspace(qapp):
+    """One window for many tests: making it takes longer than using it."""
+    viewer = napari.Viewer(show=True)
+    compat.main_window(viewer).resize(1280, 800)
+    widget = add_workspace(viewer, reader=READER)
+    yield Driver(viewer, widget)
+    widget.close_workspace()
+    viewer.close()
+
+
+@pytest.fixture
+def window(workspace, review_study):
+    workspace.widget.set_study(Study.open(review_study.folder))
+    workspace.wait_for("case0")
+    QApplication.processEvents()
+    workspace.canvas.setFocus()
+    yield workspace
+    workspace.widget.set_study(None)
+
+
+def test_opens_the_least_confident_case_at_end_diastole(window):
+    assert window.viewer.title.endswith("study")
+    assert window.session.frame == 0
+    assert window.session.slice == 1
+    layer = window.widget.reviewer.canvas.labels
+    assert tuple(layer.scale) == (1.0, 8.0, 1.5, 1.5)
+    assert tuple(layer.axis_labels) == ("t", "z", "y", "x")
+    assert not any(dock.isVisible() for dock in compat.napari_docks(window.viewer))
+
+
+def test_a_accepts_saves_and_goes_to_the_next_case(window, review_study):
+    window.press(Qt.Key.Key_A)
+    window.wait_for("case1")
+    window.wait_saved()
+    [decision] = review_study.decisions("case0")
+    assert (decision.verdict, decision.reader) == (Verdict.ACCEPT, READER)
+    assert window.widget.queue.model.rows[0].state is ReviewState.ACCEPTED
+
+
+def test_accepting_all_ends_with_a_message(window, review_study):
+    for following in ("case1", "case2", "case3"):
+        window.press(Qt.Key.Key_A)
+        window.wait_for(following)
+    window.press(Qt.Key.Key_A)
+    window.wait_saved()
+    assert "decided" in window.widget.banner.text
+    assert len(review_study.decisions()) == 4
+
+
+def test_a_painted_stroke_is_journalled_measured_and_saved_by_accepting(window, review_study):
+    curve = window.widget.curves
+    before = curve._curves["RV"].volume_ml[0]
+    window.stroke()
+    labels = window.session.loaded.labels
+    assert labels[0, 1, 4, 4] == 1
+    assert EditJournal.cases_with_edits(review_study.folder, READER) == {"case0"}
+    wait(lambda: curve._curves["RV"].volume_ml[0] > before)
+    painted = labels.copy()
+    window.press(Qt.Key.Key_A)
+    window.wait_for("case1")
+    window.wait_saved()
+    [decision] = review_study.decisions("case0")
+    assert decision.verdict is Verdict.CORRECT
+    stored = review_study.segmentation(decision.segmentation_id)
+    assert np.array_equal(review_study.read_labels(stored), painted)
+    assert not EditJournal.cases_with_edits(review_study.folder, READER)
+    assert review_study.measures(stored.id)["indices"]["lv_ef_percent"] > 0
+
+
+def test_ctrl_enter_saves_and_stays(window, review_study):
+    window.stroke()
+    window.press(Qt.Key.Key_Return, CTRL)
+    window.wait_saved()
+    assert window.session.case_id == "case0"
+    assert not window.session.is_edited
+    assert review_study.current("case0", READER).source is Source.CORRECTED
+
+
+def test_r_then_a_digit_rejects_with_that_reason(window, review_study):
+    window.press(Qt.Key.Key_R)
+    assert window.widget.review.reasons.isVisible()
+    window.press(Qt.Key.Key_2)
+    window.wait_for("case1")
+    window.wait_saved()
+    [decision] = review_study.decisions("case0")
+    assert (decision.verdict, decision.reason) == (Verdict.REJECT, review_study.reject_reasons[1])
+
+
+def test_a_digit_alone_rejects_nothing(window, review_study):
+    window.press(Qt.Key.Key_2)
+    assert review_study.decisions() == []
+    assert window.session.case_id == "case0"
+
+
+def test_ctrl_backspace_takes_the_last_decision_back_and_reopens_the_case(window, review_study):
+    window.stroke()
+    painted = window.session.loaded.labels.copy()
+    window.press(Qt.Key.Key_A)
+    window.wait_for("case1")
+    window.press(Qt.Key.Key_Backspace, CTRL)
+    window.wait_for("case0")
+    assert review_study.decisions("case0")[-1].verdict is Verdict.TAKE_BACK
+    assert np.array_equal(window.session.loaded.labels, painted)
+
+
+def test_frames_slices_and_phases_by_key_and_wheel_move_the_curve(window):
+    place = lambda: (window.session.frame, window.session.slice)  # noqa: E731
+    window.press(Qt.Key.Key_Right)
+    assert place() == (1, 1) and window.widget.curves.frame == 1
+    window.press(Qt.Key.Key_Left)
+    window.press(Qt.Key.Key_Left)
+    assert place() == (5, 1)
+    window.press(Qt.Key.Key_Up)
+    assert place() == (5, 0)
+    window.press(Qt.Key.Key_S)
+    assert window.session.frame == 3
+    window.press(Qt.Key.Key_D)
+    assert window.session.frame == 0
+    window.wheel(-1)
+    assert place() == (0, 1)
+    window.wheel(-1, SHIFT)
+    assert place() == (1, 1)
+    zoom = window.viewer.scene.camera.zoom
+    window.wheel(1, CTRL)
+    assert window.viewer.scene.camera.zoom > zoom
+    window.widget.curves.frame_selected.emit(4)
+    assert window.session.frame == 4 and window.widget.curves.frame == 4
+
+
+def test_alt_s_sets_end_systole(window, review_study):
+    for _ in range(2):
+        window.press(Qt.Key.Key_Right)
+    window.press(Qt.Key.Key_S, ALT)
+    wait(lambda: review_study.case("case0").es_frame == 2)
+    wait(lambda: window.session.loaded.curves["LV"].es_frame == 2)
+
+
+def test_undo_goes_to_the_frame_of_the_stroke_and_updates_the_curve(window):
+    window.stroke()
+    before = window.widget.curves._curves["RV"].volume_ml[0]
+    for _ in range(3):
+        window.press(Qt.Key.Key_Right)
+    window.press(Qt.Key.Key_Z, CTRL)
+    assert window.session.frame == 0
+    assert not window.session.is_edited
+    wait(lambda: window.widget.curves._curves["RV"].volume_ml[0] < before)
+    window.press(Qt.Key.Key_Z, CTRL | SHIFT)
+    assert window.session.is_edited
+
+
+def test_keys_that_napari_claims_are_the_workspaces(window):
+    """Alt+S is napari's screenshot, Ctrl+Y its 3D view, C an image key, H and I free, M leaves the label scheme."""
+    layer = window.widget.reviewer.canvas.labels
+    window.press(Qt.Key.Key_C)
+    assert layer.contour == 1
+    window.press(Qt.Key.Key_Y, CTRL)
+    assert window.viewer.dims.ndisplay == 2
+    window.press(Qt.Key.Key_I)
+    assert window.widget.review.overlays["Uncertainty"].isChecked()
+    window.press(Qt.Key.Key_H)
+    assert not layer.visible and window.widget.reviewer.canvas.image.visible
+    window.press(Qt.Key.Key_H)
+    assert layer.visible
+    window.press(Qt.Key.Key_M)
+    assert int(layer.selected_label) in (0, 1, 2, 3)
+    for key, mode in (
+        (Qt.Key.Key_E, "erase"),
+        (Qt.Key.Key_F, "fill"),
+        (Qt.Key.Key_L, "pick"),
+        (Qt.Key.Key_Z, "pan_zoom"),
+    ):
+        window.press(key)
+        assert str(layer.mode) == mode
+    layer.selected_label = 1
+    window.press(Qt.Key.Key_Q)
+    assert (int(layer.selected_label), str(layer.mode)) == (2, "paint")
+
+
+def test_keys_are_silent_while_a_comment_is_typed(window, review_study):
+    comment = window.widget.review.comment
+    compat.main_window(window.viewer).activateWindow()
+    comment.setFocus()
+    wait(comment.hasFocus)
+    QTest.keyClicks(comment, "a rn")
+    QApplication.processEvents()
+    assert comment.toPlainText() == "a rn"
+    assert window.session.case_id == "case0" and review_study.decisions() == []
+    assert window.session.comment == "a rn"
+
+
+def test_flags_comment_and_view_come_back_with_the_case(window):
+    window.press(Qt.Key.Key_Right)
+    window.press(Qt.Key.Key_U)
+    window.widget.review.comment.setPlainText("look again")
+    window.viewer.scene.camera.zoom = 3.3
+    window.press(Qt.Key.Key_N)
+    window.wait_for("case1")
+    assert window.session.flags == set()
+    window.press(Qt.Key.Key_N, SHIFT)
+    window.wait_for("case0")
+    assert window.session.flags == {(1, 1)}
+    assert window.widget.review.comment.toPlainText() == "look again"
+    assert window.session.frame == 1
+    assert window.viewer.scene.camera.zoom == pytest.approx(3.3)
+
+
+def test_layers_are_kept_between_cases(window):
+    layer = window.widget.reviewer.canvas.labels
+    window.press(Qt.Key.Key_N)
+    window.wait_for("case1")
+    assert window.widget.reviewer.canvas.labels is layer
+    assert layer.data is window.session.loaded.labels
+    window.press(Qt.Key.Key_Z, CTRL)
+    assert not window.session.is_edited
+
+
+def test_copying_to_the_next_slice_is_an_edit_that_can_be_undone(window):
+    labels = window.session.loaded.labels
+    labels[0, 2] = 0
+    window.widget.reviewer.copy_slice(1)
+    QApplication.processEvents()
+    assert window.session.slice == 2
+    assert np.array_equal(labels[0, 2], labels[0, 1])
+    window.press(Qt.Key.Key_Z, CTRL)
+    assert not labels[0, 2].any()
+
+
+def test_a_failed_save_is_told_and_can_be_tried_again(window, review_study, monkeypatch):
+    from napari_ssl.errors import StorageError
+
+    def full(*_args, **_kwargs):
+        raise StorageError("the disk is full; free some space")
+
+    monkeypatch.setattr(window.study, "add_segmentation", full)
+    window.stroke()
+    window.press(Qt.Key.Key_A)
+    window.wait_for("case1")
+    window.wait_saved()
+    assert "disk is full" in window.widget.banner.text and "strokes are kept" in window.widget.banner.text
+    assert EditJournal.cases_with_edits(review_study.folder, READER) == {"case0"}
+    monkeypatch.undo()
+    window.widget.banner.buttons[0].click()
+    window.wait_saved()
+    assert review_study.decisions("case0")[-1].verdict is Verdict.CORRECT
+
+
+def test_an_unreadable_image_is_told_and_the_review_goes_on(window, review_study):
+    from pathlib import Path
+
+    Path(review_study.case("case2").image_path).write_bytes(b"broken")
+    window.widget.reviewer.loader.forget()
+    window.widget.open_case("case2")
+    wait(lambda: window.widget.banner.kind == "error" and "case2" in window.widget.banner.text)
+    assert window.session.loaded is None
+    window.press(Qt.Key.Key_A)
+    assert review_study.decisions() == []
+    window.press(Qt.Key.Key_N)
+    window.wait_for("case3")
+    assert not window.widget.start_page.isVisible()
+
+
+def test_new_labels_from_a_retrained_model_are_announced(window, review_study, tmp_path):
+    add_model(review_study, tmp_path / "second", "model-2", 2)
+    propose(review_study, "case0", np.roll(beating_disc(0)[1], 1, axis=2), "model-2", 0.9)
+    window.widget._job_finished("job")
+    wait(lambda: "model-2" in window.widget.banner.text)
+    window.widget.banner.buttons[0].click()
+    wait(lambda: window.session.loaded is not None and window.session.loaded.segmentation.model_id == "model-2")
+    assert window.widget.reviewer.canvas.has("Previous model")
