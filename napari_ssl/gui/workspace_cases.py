@@ -1,0 +1,154 @@
+"""Workspace: cases are opened, looked through and decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_ssl.core.decision import ReviewState, Verdict
+from napari_ssl.gui import compat
+from napari_ssl.gui.workspace_layers import LayerActions
+
+if TYPE_CHECKING:
+    from napari_ssl.gui.banner import Banner
+    from napari_ssl.gui.loaded_case import LoadedCase
+    from napari_ssl.gui.queue_panel import QueuePanel
+    from napari_ssl.gui.start_page import StartPage
+
+__all__ = ["CaseActions"]
+
+_STATE_OF = {
+    Verdict.ACCEPT: ReviewState.ACCEPTED,
+    Verdict.CORRECT: ReviewState.CORRECTED,
+    Verdict.REJECT: ReviewState.REJECTED,
+    Verdict.DEFER: ReviewState.DEFERRED,
+}
+
+
+class CaseActions(LayerActions):
+    """What the reader does with cases."""
+
+    banner: Banner
+    queue: QueuePanel
+    start_page: StartPage
+
+    def open_case(self, case_id: str) -> None:
+        """Show a case."""
+        self.banner.clear()
+        self.reviewer.open_case(case_id)
+
+    def _open_from_queue(self, case_id: str) -> None:
+        self.open_case(case_id)
+        compat.canvas_widget(self.viewer).setFocus()
+
+    def go_to_case(self, step: int, *, to_do_only: bool = False) -> None:
+        """Show the next or previous case of the queue."""
+        if self.reviewer is None:
+            return
+        case_id = self.queue.next_case(step, to_do_only=to_do_only)
+        if case_id is not None:
+            self.open_case(case_id)
+        elif to_do_only:
+            self.banner.show_message(
+                "All cases of this list are decided. Change the filter, or train the next model on them.",
+                actions=(("Open Training", self._show_training),),
+            )
+        else:
+            self.banner.show_message("That is the end of the list.")
+
+    def _opening(self, case_id: str) -> None:
+        self.navigator.stop()
+        self.queue.set_current(case_id)
+        self.review.show_nothing("Reading …")
+        self.review.title.setText(case_id)
+
+    def _opened(self, loaded: LoadedCase) -> None:
+        self.start_page.hide()
+        self._connect_layer()
+        self.review.show_case(loaded, self.reviewer.session.comment)
+        self.review.set_enabled(True, writable=not self.study.read_only)
+        self.review.show_flags(self.reviewer.session.flags)
+        self._show_overlay_boxes()
+        self._show_curves(loaded)
+        self._show_edits()
+        self._moved(*self.navigator.place)
+        following = self.queue.next_case(to_do_only=True) or self.queue.next_case()
+        if following is not None and following != loaded.case.id:
+            self.reviewer.loader.prefetch(following)
+
+    def _unreadable(self, case_id: str, text: str) -> None:
+        self.review.show_nothing("This case cannot be shown.")
+        self.curves.clear("No case is open.")
+        self.start_page.show_page(case_id, "This case cannot be shown; choose another one in the queue.")
+        self.banner.show_message(text, kind="error", actions=(("Try again", lambda: self.open_case(case_id)),))
+
+    def _show_curves(self, loaded: LoadedCase) -> None:
+        scheme = self.study.label_scheme
+        self.curves.set_curves(loaded.curves, loaded.ghost, scheme=scheme)
+        self.curves.set_frame(self.navigator.place[0])
+
+    def _moved(self, frame: int, slice_: int) -> None:
+        self.curves.set_frame(frame)
+        if self._case_is_open():
+            loaded = self.reviewer.session.loaded
+            labelled = frame in loaded.labelled_frames
+            self.review.show_position(frame, loaded.case.n_frames, slice_, loaded.case.n_slices, labelled)
+            flagged = (frame, slice_) in self.reviewer.session.flags
+            self.review.flag_button.setText("Remove flag" if flagged else "Flag this slice")
+
+    def accept(self) -> None:
+        """Accept, saving edits, and go to the next case to do."""
+        if self._case_is_open() and self.reviewer.decide(Verdict.ACCEPT):
+            self.go_to_case(1, to_do_only=True)
+
+    def save(self) -> None:
+        """Save the correction, which accepts it, and stay."""
+        if self._case_is_open():
+            self.reviewer.decide(Verdict.CORRECT, stay=True)
+
+    def reject(self, reason: str) -> None:
+        """Reject for a reason and go to the next case to do."""
+        if self._case_is_open() and self.reviewer.decide(Verdict.REJECT, reason=reason):
+            self.go_to_case(1, to_do_only=True)
+
+    def defer(self) -> None:
+        """Decide later and go to the next case to do."""
+        if self._case_is_open() and self.reviewer.decide(Verdict.DEFER):
+            self.go_to_case(1, to_do_only=True)
+
+    def take_back(self) -> None:
+        """Take the last decision back."""
+        if self.reviewer is not None:
+            self.reviewer.take_back()
+
+    def _decided(self, case_id: str, verdict: Verdict) -> None:
+        self.queue.set_state(case_id, _STATE_OF[verdict])
+        if self.reviewer.session.case_id == case_id:
+            self.review.show_state(_STATE_OF[verdict])
+
+    def toggle_flag(self) -> None:
+        """Flag frame and slice on show."""
+        if self._case_is_open():
+            self.reviewer.session.toggle_flag()
+            self.review.show_flags(self.reviewer.session.flags)
+            self._moved(*self.navigator.place)
+
+    def _clear_flags(self) -> None:
+        if self._case_is_open():
+            self.reviewer.session.flags.clear()
+            self.review.show_flags(())
+            self._moved(*self.navigator.place)
+
+    def _set_comment(self, text: str) -> None:
+        if self._case_is_open():
+            self.reviewer.session.comment = text
+
+    def _go_to_phase(self, which: str) -> None:
+        if self._case_is_open():
+            curves = self.reviewer.session.loaded.curves.values()
+            frame = next((f for c in curves if (f := getattr(c, which)) is not None), None)
+            self.navigator.go(frame=frame)
+
+    def _set_phase(self, *, ed: bool) -> None:
+        if self._case_is_open():
+            frame = self.navigator.place[0]
+            self.reviewer.set_phases(frame if ed else None, None if ed else frame)

@@ -1,0 +1,193 @@
+"""Workspace: studies are opened, made and closed; what an empty one needs is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QTabWidget
+
+from napari_ssl.gui.import_dialog import ImportDialog
+from napari_ssl.gui.queue_model import TO_DO
+from napari_ssl.gui.reviewer import Reviewer
+from napari_ssl.gui.sample import open_sample_study
+from napari_ssl.gui.settings import set_reader_name
+from napari_ssl.gui.study_dialogs import ask_new_study, ask_open_study
+from napari_ssl.gui.workspace_cases import CaseActions
+from napari_ssl.study.study import Study
+
+if TYPE_CHECKING:
+    from napari_ssl.gui.background import BackgroundTask
+    from napari_ssl.gui.canvas import CaseCanvas
+    from napari_ssl.gui.models_panel import ModelsPanel
+    from napari_ssl.gui.training_panel import TrainingPanel
+
+__all__ = ["StudyActions"]
+
+
+class StudyActions(CaseActions):
+    """What the reader does with studies."""
+
+    reader: str
+    canvas: CaseCanvas
+    tabs: QTabWidget
+    training: TrainingPanel
+    models: ModelsPanel
+    _sample_task: BackgroundTask
+
+    def _show_start(self) -> None:
+        self.curves.clear("Open a study to see volume curves.")
+        self.start_page.show_page(
+            "Review workspace",
+            "Vet the labels that a network proposes: accept, reject or correct them, then train on what you accepted.",
+            (
+                ("Open study …", self.ask_open),
+                ("New study …", self.ask_new),
+                ("Try the sample study", self.try_sample),
+            ),
+        )
+
+    def ask_open(self) -> None:
+        """Let the user choose a study folder."""
+        study = ask_open_study(self)
+        if study is not None:
+            self.set_study(study)
+
+    def ask_new(self) -> None:
+        """Let the user make a study."""
+        study = ask_new_study(self)
+        if study is not None:
+            self.set_study(study)
+
+    def ask_import(self) -> None:
+        """Let the user add images to the open study."""
+        if self.study is not None:
+            ImportDialog(self, self.study).exec()
+            self.training.refresh()
+            self.reviewer.refresh_rows(self._open_first)
+
+    def try_sample(self) -> None:
+        """Make the sample study in the background and open it."""
+        self.start_page.show_page(
+            "Making the sample study",
+            "26 beating hearts are computed and imported; this takes about a minute.",
+            busy=True,
+        )
+        self._sample_task.start(lambda run: open_sample_study(progress=run.report))
+
+    def _sample_ready(self, study: Study) -> None:
+        self.set_study(study)
+
+    def _sample_failed(self, text: str) -> None:
+        self._show_start()
+        self.banner.show_message(f"The sample study could not be made. {text}", kind="error")
+
+    def set_study(self, study: Study | None) -> None:
+        """Review another study; the one before is closed."""
+        self._leave_study()
+        if study is None:
+            self._show_start()
+            return
+        self.reviewer = reviewer = Reviewer(self.canvas, study, self.reader, self.navigator, self)
+        reviewer.opened.connect(self._opened)
+        reviewer.opening.connect(self._opening)
+        reviewer.unreadable.connect(self._unreadable)
+        reviewer.message.connect(lambda text, kind, actions: self.banner.show_message(text, kind=kind, actions=actions))
+        reviewer.rows_read.connect(self._take_rows)
+        reviewer.edited.connect(self._edited)
+        reviewer.curves_measured.connect(self._show_curves)
+        reviewer.saving_changed.connect(self._show_edits)
+        reviewer.decided.connect(self._decided)
+        self.viewer.title = f"napari-ssl · {study.name}"
+        self.review.set_reasons(study.reject_reasons)
+        self.review.tools.set_scheme(study.label_scheme)
+        self.review.show_nothing("Choose a case in the queue.")
+        self.curves.clear("Open a case to see its volume curves.")
+        self.start_page.show_page(study.name, "Reading the study …")
+        self.training.set_study(study)
+        self.models.set_study(study)
+        if study.read_only:
+            self.banner.show_message(
+                f"{study.folder} cannot be written: you can look at everything, decisions are not recorded.",
+                kind="warning",
+            )
+        reviewer.refresh_rows(self._open_first)
+
+    def _leave_study(self) -> None:
+        if self.reviewer is None:
+            return
+        self.navigator.stop()
+        study = self.reviewer.study
+        self.training.set_study(None)
+        self.models.set_study(None)
+        self.reviewer.close()
+        self.reviewer.deleteLater()
+        self.reviewer = None
+        study.close()
+        self.queue.set_current(None)
+        self.queue.set_rows([])
+        self.banner.clear()
+
+    def _take_rows(self, rows: list) -> None:
+        self.queue.set_rows(rows)
+        loaded = self.reviewer.session.loaded
+        row = next((r for r in rows if loaded is not None and r.case_id == loaded.case.id), None)
+        if row is None:
+            return
+        loaded.state = row.state
+        self.review.show_state(row.state)
+        shown = loaded.segmentation.id if loaded.segmentation else 0
+        newer = row.proposal_id is not None and row.proposal_id > shown and row.state in TO_DO
+        if newer and not self.reviewer.session.is_edited:
+            self.banner.show_message(
+                f"{row.case_id}: {row.model_id} has proposed new labels.",
+                actions=(("Show them", lambda: self.open_case(row.case_id)),),
+            )
+
+    def _open_first(self) -> None:
+        """Open the first case to do, or say what the study needs."""
+        if self.reviewer.session.loaded is not None:
+            return
+        rows = self.queue.model.all_rows
+        if not rows:
+            self.start_page.show_page(
+                self.study.name, "The study has no images yet.", (("Import images …", self.ask_import),)
+            )
+        elif not any(r.proposal_id is not None for r in rows):
+            labelled = sum(r.has_reference for r in rows)
+            text = (
+                f"{len(rows)} cases, {labelled} with expert labels, and no proposed labels to review yet. Train a "
+                "first model on the labelled cases; then let it label the others (tab Models)."
+                if labelled
+                else f"{len(rows)} cases, none labelled. Import expert labels for some, or choose a case and paint."
+            )
+            self.start_page.show_page(
+                self.study.name,
+                text,
+                (("Train a first model", self._show_training), ("Import images …", self.ask_import)),
+            )
+        else:
+            first = self.queue.next_case(to_do_only=True) or self.queue.next_case()
+            if first is not None:
+                self.open_case(first)
+
+    def _show_training(self) -> None:
+        self.tabs.setCurrentWidget(self.training)
+
+    def _job_finished(self, _job_id: str) -> None:
+        if self.reviewer is not None:
+            self.reviewer.loader.forget()
+            self.models.refresh()
+            self.training.refresh()
+            self.reviewer.refresh_rows(self._open_first)
+
+    def _change_reader(self, name: str) -> None:
+        study = self.study
+        self.reader = name
+        self.review.show_reader(name)
+        try:
+            set_reader_name(name)
+        except OSError as error:
+            self.banner.show_message(f"The name is used for this session only: {error}", kind="warning")
+        if study is not None:
+            folder, read_only = study.folder, study.read_only
+            self.set_study(Study.open(folder, read_only=read_only))
