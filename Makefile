@@ -36,8 +36,8 @@ test: setup
 		$(PY) -m pytest $(ARGS); status=$$?; rm -rf "$$settings"; exit $$status
 
 lint: setup
-	$(VENV)/bin/ruff check napari_ssl tests benchmarks
-	$(VENV)/bin/ruff format --check napari_ssl tests benchmarks
+	$(VENV)/bin/ruff check napari_ssl tests benchmarks docs
+	$(VENV)/bin/ruff format --check napari_ssl tests benchmarks docs
 	$(VENV)/bin/lint-imports
 
 clean:

@@ -1,0 +1,105 @@
+"""Make the pictures of the README from the sample study, on a virtual screen of 1280×800.
+
+    xvfb-run -a -s "-screen 0 1280x800x24" python docs/make_pictures.py [--study FOLDER] [--case ID]
+
+Without ``--study`` a demo study is made first (some minutes). The study is copied; a retraining is started in the copy
+and stopped when its picture is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PICTURES = Path(__file__).resolve().parent / "pictures"
+SIZE = (1280, 800)
+
+
+def wait(condition: Callable[[], bool], seconds: float) -> None:
+    """Let Qt work until the condition holds."""
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not condition():
+        QApplication.processEvents()
+        time.sleep(0.02)
+
+
+def pause(seconds: float) -> None:
+    wait(lambda: False, seconds)
+
+
+def grab(name: str) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    PICTURES.mkdir(exist_ok=True)
+    QApplication.primaryScreen().grabWindow(0).save(str(PICTURES / f"{name}.png"))
+
+
+def take(study: Path, case_id: str | None) -> None:
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from napari_ssl.gui.workspace import add_workspace
+    from napari_ssl.jobs.connection import stop_engine
+    from napari_ssl.study.study import Study
+
+    viewer = napari.Viewer(title="napari-ssl")
+    workspace = add_workspace(viewer, "A. Reader")
+    workspace.set_study(Study.open(study))
+    window = viewer.window._qt_window
+    window.showNormal()
+    window.resize(*SIZE)
+    window.move(0, 0)
+    pause(6)
+    if case_id:
+        workspace.queue.case_chosen.emit(case_id)
+        pause(4)
+    grab("review")
+    training = workspace.training
+    workspace.tabs.setCurrentWidget(training)
+    pause(2)
+    training.start_training()
+    wait(lambda: training.run.job is not None and training.run.job.progress > 0.4, 400)
+    grab("training")
+    if training.run.job is not None:
+        training.run.stop_requested.emit(False)
+    pause(5)
+    workspace.tabs.setCurrentWidget(workspace.models)
+    pause(3)
+    grab("models")
+    viewer.close()
+    QApplication.processEvents()
+    stop_engine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, help="a demo study that is there already")
+    parser.add_argument("--case", help="the case in the picture of the review")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        os.environ |= {
+            "NAPARI_CONFIG": str(home / "napari.yaml"),
+            "NAPARI_SSL_HOME": str(home / "home"),
+            "NAPARI_SSL_ENGINE_DIR": str(home / "engine"),
+        }
+        if options.study is None:
+            from napari_ssl import demo
+
+            demo.run(home / "demo", headless=False, seed=0, say=print)
+            study = home / "demo" / "study"
+        else:
+            study = home / "study"
+            shutil.copytree(options.study, study)
+        take(study, options.case)
+
+
+if __name__ == "__main__":
+    main()
