@@ -3,7 +3,7 @@
 Every arm takes the same number of optimiser steps, the same augmentation and the same post-processing (dense CRF), and
 runs in a process of its own through the command line, so that time and memory are the program's.
 
-    python benchmarks/acdc_cine.py --data FOLDER [--iterations 1500] [--seed 0] [--out FOLDER] [--json]
+    python benchmarks/acdc_cine.py --data FOLDER [--iterations 600] [--seed 0] [--out FOLDER] [--json]
 
 FOLDER holds the cine patients in the ACDC layout with ``cases.csv``; its validation patients are what is reported.
 """
@@ -113,7 +113,7 @@ def table(report: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--iterations", type=int, default=1500)
+    parser.add_argument("--iterations", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keep the study here; by default it is temporary")
     parser.add_argument("--json", action="store_true")

@@ -16,6 +16,7 @@ from napari_ssl.core.case import Split
 from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, choose
 from napari_ssl.core.job import Event, EventKind
 from napari_ssl.core.parameters import from_texts
+from napari_ssl.core.training import CONFIDENCES
 
 __all__ = ["COMMANDS"]
 
@@ -146,6 +147,13 @@ def _metrics(metrics: dict[str, Any]) -> list[str]:
 @click.option("--cases", metavar="CASE,…", help="By default every training case without labels or a decision.")
 @click.option("--crf/--no-crf", default=True, show_default=True, help="Refine with the dense CRF.")
 @click.option("--largest-component", is_flag=True, help="Keep the largest component of each structure and frame.")
+@click.option(
+    "--confidence",
+    type=click.Choice(CONFIDENCES),
+    default=CONFIDENCES[0],
+    show_default=True,
+    help="What the confidence map holds: the largest probability, or 1 - normalised entropy.",
+)
 @DEVICE
 @JSON
 @catching
@@ -155,6 +163,7 @@ def predict(
     cases: str | None,
     crf: bool,
     largest_component: bool,
+    confidence: str,
     device: str,
     as_json: bool,
 ) -> None:
@@ -169,6 +178,7 @@ def predict(
             cases=cases.split(",") if cases else None,
             crf=crf,
             keep_largest_component=largest_component,
+            confidence=confidence,
             device=device,
         ),
         as_json,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_ssl.core.duration import Duration
 from napari_ssl.core.parameters import from_mapping, parameter, validate
 from napari_ssl.errors import CatalogueError
 
@@ -129,6 +130,7 @@ class SupervisedParameters(FitParameters):
 
     def __post_init__(self) -> None:
         validate(self)
+        Duration.parse(self.duration)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,7 @@ class AlternatingCrfParameters(FitParameters):
     learning_rate: float = parameter(1e-3, "Learning rate", low=1e-7, high=1, source=f"{_BAI}, Sec. 3.2")
     weight_decay: float = parameter(0.0, "Weight decay", low=0, high=1, source="not stated in the paper")
     schedule: str = parameter(
-        "constant", "Learning-rate schedule", choices=("constant", "poly", "cosine"), source=f"{_BAI}, Sec. 3.2"
+        "constant", "Learning-rate schedule", choices=("constant", "poly", "cosine"), source="none in the paper"
     )
     augmentation: str = parameter(
         "paper", "Augmentation", choices=("none", "paper", "strong"), source=f"{_BAI}, Sec. 3.2"
@@ -170,6 +172,8 @@ class AlternatingCrfParameters(FitParameters):
 
     def __post_init__(self) -> None:
         validate(self)
+        for duration in (self.initial, self.per_alternation):
+            Duration.parse(duration)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,10 +27,14 @@ class Duration:
         return cls(int(match[1]), match[2] + "s")
 
     def iterations(self, n_slices: int, batch_size: int) -> int:
-        """Return the number of optimiser steps over `n_slices` training slices; at least one for a positive amount."""
+        """Return the number of optimiser steps over `n_slices` training slices; at least one for a positive amount.
+
+        Batches are always full (`training.dataset.SliceOrder` goes on with the next epoch), so N epochs are
+        N · n_slices / batch_size steps, rounded up once.
+        """
         if self.unit == "iterations":
             return self.amount
-        return self.amount * max(1, math.ceil(n_slices / batch_size))
+        return math.ceil(self.amount * max(1, n_slices) / batch_size)
 
     def __str__(self) -> str:
         return f"{self.amount} {self.unit}"

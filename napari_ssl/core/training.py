@@ -12,7 +12,20 @@ from typing import Any
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.errors import SpecError
 
-__all__ = ["PredictionSpec", "Preprocessing", "Role", "StartModel", "TrainingItem", "TrainingSpec", "spec_from_dict"]
+__all__ = [
+    "CONFIDENCES",
+    "PredictionSpec",
+    "Preprocessing",
+    "Role",
+    "StartModel",
+    "TrainingItem",
+    "TrainingSpec",
+    "spec_from_dict",
+]
+
+
+CONFIDENCES = ("probability", "entropy")
+"""What a confidence map can hold."""
 
 
 class Role(StrEnum):
@@ -85,6 +98,9 @@ class TrainingItem:
     label_hash : str or None
     ed_frame, es_frame : int or None
         For clinical indices in evaluations.
+    frame_interval_ms : float or None
+    proposed_by : str or None
+        The model whose proposal the labels are or were corrected from; for the record alone.
     """
 
     case_id: str
@@ -100,6 +116,7 @@ class TrainingItem:
     ed_frame: int | None = None
     es_frame: int | None = None
     frame_interval_ms: float | None = None
+    proposed_by: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "role", Role(self.role))
@@ -132,9 +149,18 @@ def _digest(document: Any) -> str:
 def _item_identity(item: TrainingItem) -> dict[str, Any]:
     """What decides the result, paths left out: a study that was moved gives the same run."""
     kept = dataclasses.asdict(item)
-    kept.pop("image_path")
-    kept.pop("label_path")
+    for name in ("image_path", "label_path", "proposed_by"):
+        kept.pop(name)
     return kept
+
+
+def _policy_identity(values: dict[str, Any]) -> dict[str, Any]:
+    """A policy's values; references of the oracle by frames and content, wherever they lie."""
+    references = values.get("references")
+    if references is None:
+        return values
+    plain = {case: {k: v for k, v in entry.items() if k != "path"} for case, entry in references.items()}
+    return {**values, "references": plain}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +217,7 @@ class TrainingSpec:
             "network": self.network,
             "parameters": self.parameters,
             "network_parameters": self.network_parameters,
-            "policy": [self.policy, self.policy_parameters],
+            "policy": [self.policy, _policy_identity(self.policy_parameters)],
             "label_scheme": self.label_scheme.to_dict(),
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "items": [_item_identity(i) for i in self.items],
@@ -212,7 +238,8 @@ class PredictionSpec:
     """An order to label cases with one model, optionally refined by the CRF.
 
     `crf` holds values of `CRFParameters`, or None for the plain arg-max. With `evaluate` the items bring reference
-    labels and the result is a comparison with them instead of new labels.
+    labels and the result is a comparison with them instead of new labels. `confidence` says what the confidence map
+    holds: the largest softmax ``probability``, or 1 − normalised ``entropy``.
     """
 
     model: StartModel
@@ -220,6 +247,7 @@ class PredictionSpec:
     items: tuple[TrainingItem, ...]
     crf: dict[str, Any] | None = None
     keep_largest_component: bool = False
+    confidence: str = "probability"
     evaluate: bool = False
     device: str = "auto"
     round: int = 1
@@ -228,19 +256,23 @@ class PredictionSpec:
         object.__setattr__(self, "items", tuple(self.items))
         if not self.items:
             raise SpecError("no case to predict")
+        if self.confidence not in CONFIDENCES:
+            raise SpecError(f"confidence must be one of {', '.join(CONFIDENCES)}, got {self.confidence!r}")
         for item in self.items:
             if self.evaluate and not item.role.has_labels:
                 raise SpecError(f"case {item.case_id}: no reference labels to evaluate against")
 
     @property
     def hash(self) -> str:
-        """SHA-256 over everything that decides the result."""
+        """SHA-256 over everything that decides the result; an interrupted run of the same hash is gone on with."""
         document = {
             "weights": self.model.weights_hash,
-            "items": [[i.case_id, i.image_hash, list(i.frames)] for i in self.items],
+            "network": [self.model.network, self.model.network_parameters],
+            "items": [_item_identity(i) for i in self.items],
             "label_scheme": self.label_scheme.to_dict(),
             "crf": self.crf,
             "keep_largest_component": self.keep_largest_component,
+            "confidence": self.confidence,
             "evaluate": self.evaluate,
             "preprocessing": dataclasses.asdict(self.model.preprocessing),
         }

@@ -17,7 +17,7 @@ from napari_ssl.core.catalogue import CRFParameters
 from napari_ssl.core.job import ShouldStop
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.training import Preprocessing
-from napari_ssl.inference.confidence import max_probability, to_uint8
+from napari_ssl.inference.confidence import max_probability, normalised_entropy, to_uint8
 from napari_ssl.inference.predict import iter_frames
 from napari_ssl.inference.preprocess import normalise
 from napari_ssl.refinement.components import keep_largest_component
@@ -30,12 +30,15 @@ class LabellingStopped(Exception):  # noqa: N818 (no error: somebody asked)
     """The labelling was asked to stop; nothing of the case under way was kept."""
 
 
+_SURENESS = {"probability": max_probability, "entropy": lambda p: 1.0 - normalised_entropy(p)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Labelling:
     """What a network says about an image.
 
     `labels` ``(T, Z, Y, X) uint8`` in the values of the scheme, zero outside the frames asked for; `confidence`
-    ``(T, Z, Y, X) uint8``, the largest softmax probability, 255 = certain; `changed` is the share of voxels that the
+    ``(T, Z, Y, X) uint8``, 255 = certain; `changed` is the share of voxels that the
     CRF changed.
     """
 
@@ -54,6 +57,7 @@ def label_image(
     frames: Sequence[int],
     device: torch.device,
     crf: CRFParameters | None = None,
+    confidence_from: str = "probability",
     largest_component: bool = False,
     batch_size: int = 20,
     should_stop: ShouldStop | None = None,
@@ -65,6 +69,8 @@ def label_image(
     ----------
     crf : CRFParameters, optional
         Refine each slice (Bai 2017, Eqs. 3 and 4); without, the arg-max stays.
+    confidence_from : str
+        ``"probability"``, the largest softmax value, or ``"entropy"``, 1 − normalised entropy; both before the CRF.
     largest_component : bool
         Keep the largest connected component of each structure and frame.
     on_frame : callable, optional
@@ -75,6 +81,7 @@ def label_image(
     LabellingStopped
         `should_stop` said yes before the last frame.
     """
+    sureness = _SURENESS[confidence_from]
     grey = normalise(image, preprocessing) if crf else None
     labels = np.zeros(image.shape, np.uint8)
     confidence = np.zeros(image.shape, np.uint8)
@@ -98,7 +105,7 @@ def label_image(
         if largest_component:
             classes = keep_largest_component(classes, scheme.n_classes)
         labels[frame] = scheme.from_classes(classes)
-        confidence[frame] = to_uint8(max_probability(probabilities))
+        confidence[frame] = to_uint8(sureness(probabilities))
         n_done += 1
         if on_frame is not None:
             on_frame(frame)

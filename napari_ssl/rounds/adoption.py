@@ -84,7 +84,7 @@ def _adopt_proposal(study: Study, spec: PredictionSpec, case_id: str, result: di
         frames=tuple(note["frames"]),
         model_id=model_id,
     )
-    measures = {k: note[k] for k in ("mean_confidence", "crf_changed", "curves_ml", "indices")}
+    measures = {k: note[k] for k in ("confidence", "mean_confidence", "crf_changed", "curves_ml", "indices")}
     measures["lv_ef"] = note["indices"].get("lv_ef_percent")
     measures["rv_ef"] = note["indices"].get("rv_ef_percent")
     measures["round"] = spec.round

@@ -255,6 +255,7 @@ def prediction_spec(
     cases: Sequence[str] | None = None,
     crf: bool = True,
     keep_largest_component: bool = False,
+    confidence: str = "probability",
     device: str = "auto",
 ) -> PredictionSpec:
     """Make the order to label cases: those named, or every training case that no person has labelled or decided.
@@ -281,6 +282,7 @@ def prediction_spec(
         items=tuple(_item(study, c, Role.UNLABELLED) for c in chosen),
         crf=dataclasses.asdict(CRFParameters()) if crf else None,
         keep_largest_component=keep_largest_component,
+        confidence=confidence,
         device=device,
         round=study.next_round(),
     )

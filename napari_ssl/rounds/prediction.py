@@ -122,6 +122,7 @@ def _label_case(
         frames=item.frames,
         device=device,
         crf=crf,
+        confidence_from=spec.confidence,
         largest_component=spec.keep_largest_component,
         should_stop=should_stop,
     )
@@ -144,6 +145,7 @@ def _label_case(
             "frames": list(item.frames),
             "label_hash": hash_labels(labelling.labels),
             "crf_changed": labelling.changed,
+            "confidence": spec.confidence,
             "mean_confidence": mean_confidence(labelling.labels, labelling.confidence),
             "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
             "indices": {k: _plain([v])[0] for k, v in dataclasses.asdict(indices(curves, spec.label_scheme)).items()},

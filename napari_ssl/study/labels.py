@@ -135,6 +135,9 @@ class LabelRoom(StoredLabelRoom):
             for file, key in zip(files, ("label_path", "confidence_path"), strict=False):
                 place_file(file, inside(self.folder, entry[key]), link=True)
             known = self._insert(entry)
+        elif confidence_file is not None and known.confidence_path is not None:
+            # The same labels with confidence of another kind: no new version, the newer map.
+            place_file(files[1], inside(self.folder, known.confidence_path), link=True)
         for file in files:
             with storage_errors(file):
                 file.unlink(missing_ok=True)

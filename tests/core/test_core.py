@@ -18,7 +18,15 @@ from napari_ssl.core.duration import Duration
 from napari_ssl.core.job import Event, EventKind
 from napari_ssl.core.label_scheme import PRESETS, LabelScheme, StructureRole
 from napari_ssl.core.parameters import describe, from_mapping, from_texts
-from napari_ssl.core.training import Preprocessing, Role, TrainingItem, TrainingSpec, spec_from_dict
+from napari_ssl.core.training import (
+    PredictionSpec,
+    Preprocessing,
+    Role,
+    StartModel,
+    TrainingItem,
+    TrainingSpec,
+    spec_from_dict,
+)
 from napari_ssl.errors import CatalogueError, DecisionError, LabelError, SchemeError, SpecError
 
 
@@ -162,10 +170,53 @@ def test_an_unknown_name_lists_what_there_is():
 
 
 @pytest.mark.parametrize(
-    ("text", "n_slices", "expected"), [("500 epochs", 422, 500 * 22), ("300 iterations", 5, 300), ("1 epoch", 3, 1)]
+    ("text", "n_slices", "expected"),
+    [("500 epochs", 422, 10550), ("500 epochs", 21, 525), ("300 iterations", 5, 300), ("1 epoch", 3, 1)],
 )
 def test_durations_are_passes_or_steps(text, n_slices, expected):
+    """Batches are always full, so 500 passes over 422 slices are 500 · 422 / 20 steps."""
     assert Duration.parse(text).iterations(n_slices, 20) == expected
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [("supervised", "duration"), ("alternating-crf", "initial"), ("alternating-crf", "per_alternation")],
+)
+def test_a_duration_without_sense_is_refused_when_the_order_is_made(strategy, name):
+    with pytest.raises(CatalogueError, match="write a number and a unit"):
+        from_mapping(STRATEGIES[strategy].parameters, {name: "5 minutes"})
+
+
+MODEL = StartModel(
+    model_id="m", weights_path="/w", weights_hash="2" * 64, network="res-unet", network_parameters={},
+    preprocessing=Preprocessing(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label_hash": "9" * 64}, {"spacing_zyx_mm": (5.0, 1.0, 1.0)}, {"es_frame": 4}, {"frame_interval_ms": 31.0},
+        {"subject_id": "other"},
+    ],
+)  # fmt: skip
+def test_a_prediction_order_is_another_one_when_anything_that_decides_its_result_changes(change):
+    """An interrupted run of the same hash is gone on with: its finished cases would stand."""
+
+    def order(**changes):
+        return PredictionSpec(model=MODEL, label_scheme=PRESETS["acdc"], items=(item("a", **changes),), evaluate=True)
+
+    assert order().hash != order(**change).hash
+    assert order().hash == order(image_path="/moved/a.nii.gz").hash
+
+
+def test_the_oracles_references_count_by_content_and_not_by_place():
+    def order(path, digest):
+        references = {"b": {"path": path, "frames": [0], "hash": digest}}
+        return spec(policy="oracle", policy_parameters={"references": references})
+
+    assert order("/here/b.nii.gz", "1").hash == order("/there/b.nii.gz", "1").hash
+    assert order("/here/b.nii.gz", "1").hash != order("/here/b.nii.gz", "2").hash
 
 
 @pytest.mark.parametrize("text", ["", "500", "-3 epochs", "5 minutes", "1e3 epochs"])

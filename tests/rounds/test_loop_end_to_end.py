@@ -274,3 +274,14 @@ def test_wrong_usage_is_status_2_and_a_wrong_study_status_1_with_one_line(tmp_pa
     assert result.exit_code == 1
     assert result.stdout == ""
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_confidence_map_holds_the_probability_or_the_entropy(proposed):
+    sure = proposed.read_confidence(proposed.proposal("patient003"))
+    run_here(proposed, prediction_spec(proposed, cases=["patient003"], confidence="entropy"), quietly, never)
+    proposal = proposed.proposal("patient003")
+    by_entropy = proposed.read_confidence(proposal)
+    assert not np.array_equal(sure, by_entropy)
+    assert proposed.measures(proposal.id)["confidence"] == "entropy"
+    with pytest.raises(SpecError, match="probability, entropy"):
+        prediction_spec(proposed, confidence="magic")
