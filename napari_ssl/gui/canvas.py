@@ -49,6 +49,13 @@ def uncertainty_colormap() -> Colormap:
     )
 
 
+def _replace(layer: Layer, data: NDArray[Any], scale: tuple[float, ...]) -> None:
+    """Give a layer other data; napari takes some 30 ms to set a scale, even the one that it has."""
+    layer.data = data
+    if tuple(layer.scale) != scale:
+        layer.scale = scale
+
+
 class CaseCanvas:
     """Shows a `LoadedCase` in a viewer.
 
@@ -140,9 +147,8 @@ class CaseCanvas:
             )
             self._add(_IMAGE, layer)
         else:
-            layer.data = loaded.image
-            layer.scale = scale
-        low, high = float(np.min(loaded.image)), float(np.max(loaded.image))
+            _replace(layer, loaded.image, scale)
+        low, high = loaded.intensity_range
         layer.contrast_limits_range = (min(low, loaded.contrast_limits[0]), max(high, loaded.contrast_limits[1]))
         layer.contrast_limits = loaded.contrast_limits
 
@@ -166,16 +172,14 @@ class CaseCanvas:
             )
             self._add(_CONFIDENCE, layer)
         else:
-            layer.data = confidence
-            layer.scale = scale
+            _replace(layer, confidence, scale)
 
     def _set_labels(
         self, name: str, data: NDArray[np.uint8], scale: tuple[float, ...], *, tint: str | None = None
     ) -> None:
         layer = self._layers.get(name)
         if layer is not None:
-            layer.data = data
-            layer.scale = scale
+            _replace(layer, data, scale)
             return
         layer = Labels(
             data,

@@ -34,6 +34,7 @@ class LoadedCase:
     case: Case
     image: NDArray[Any]
     contrast_limits: tuple[float, float]
+    intensity_range: tuple[float, float]
     segmentation: Segmentation | None
     base_labels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -151,6 +152,7 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         case=case,
         image=image,
         contrast_limits=_contrast_limits(image),
+        intensity_range=(float(image.min()), float(image.max())),
         segmentation=shown,
         base_labels=base,
         labels=labels,

@@ -230,7 +230,9 @@ class ReviewPanel(QWidget):
         """Offer the study's reasons for a rejection; the first nine have a digit."""
         self._reasons = tuple(reasons)
         while self._reason_grid.count():
-            self._reason_grid.takeAt(0).widget().deleteLater()
+            old = self._reason_grid.takeAt(0).widget()
+            old.hide()
+            old.deleteLater()
         self._reason_grid.addWidget(QLabel("Reason for the rejection:"), 0, 0, 1, 2)
         for i, reason in enumerate(self._reasons):
             button = QPushButton(f"{i + 1}  {reason}" if i < 9 else reason)

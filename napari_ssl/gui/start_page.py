@@ -48,6 +48,7 @@ class StartPage(QWidget):
         """Cover the canvas with a sentence and big buttons."""
         for button in self.buttons:
             self._column.removeWidget(button)
+            button.hide()
             button.deleteLater()
         self.buttons = []
         self._title.setText(title)

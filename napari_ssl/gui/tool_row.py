@@ -85,6 +85,7 @@ class ToolRow(QWidget):
         for button in self._structures.buttons():
             self._structures.removeButton(button)
             self._structure_row.removeWidget(button)
+            button.hide()
             button.deleteLater()
         for structure in scheme.structures:
             button = self._button(structure.name, f"{structure.name}: label value {structure.value}")

@@ -1,7 +1,11 @@
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from gui_cases import add_model, beating_disc, propose
 
 from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.core.segmentation import Source
@@ -95,6 +99,41 @@ def test_strokes_survive_a_killed_session_and_can_be_discarded(review_study):
     again.discard_edits()
     assert np.array_equal(again.loaded.labels, again.loaded.base_labels)
     assert opened(review_study).loaded.n_recovered == 0
+
+
+def test_strokes_survive_kill_minus_nine(review_study):
+    """A process paints two strokes and is killed on the spot; the next one finds both."""
+    program = f"""
+import os, signal, numpy as np
+from napari_ssl.gui.edit import Change
+from napari_ssl.gui.loaded_case import load_case
+from napari_ssl.gui.session import ReviewSession
+from napari_ssl.study.study import Study
+study = Study.open({str(review_study.folder)!r})
+session = ReviewSession(study, {READER!r})
+session.open(load_case(study, "case0", {READER!r}))
+for start in (0, 50):
+    flat, at = session.loaded.labels[1].reshape(-1), np.arange(start, start + 5, dtype=np.int32)
+    before = flat[at].copy()
+    flat[at] = 2
+    session.add_changes([Change(frame=1, indices=at, before=before, after=flat[at].copy())])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == -signal.SIGKILL
+    loaded = load_case(review_study, "case0", READER)
+    assert loaded.n_recovered == 2
+    assert loaded.labels[1].reshape(-1)[[0, 4, 50, 54]].tolist() == [2, 2, 2, 2]
+
+
+def test_strokes_painted_on_older_labels_are_shown_on_those(review_study, tmp_path):
+    session = opened(review_study)
+    paint(session)
+    painted = session.loaded.labels.copy()
+    add_model(review_study, tmp_path / "second", "model-2", 2)
+    propose(review_study, "case0", beating_disc(1)[1], "model-2", 0.9)
+    loaded = load_case(review_study, "case0", READER)
+    assert loaded.is_outdated and loaded.n_recovered == 1
+    assert np.array_equal(loaded.labels, painted)
 
 
 def test_leaving_with_everything_undone_leaves_no_journal(review_study):
