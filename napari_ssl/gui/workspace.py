@@ -74,6 +74,7 @@ class WorkspaceWidget(StudyActions):
             self._key_filter.install(widget)
         compat.main_window(napari_viewer).installEventFilter(self)
         QApplication.instance().aboutToQuit.connect(self.close_workspace)
+        QApplication.instance().applicationStateChanged.connect(self._application_changed)
         self.review.show_reader(self.reader)
         self._show_start()
 
@@ -174,12 +175,15 @@ class WorkspaceWidget(StudyActions):
         self.review.refresh_keys()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        kind = event.type()
-        if kind in (QEvent.Type.WindowActivate, QEvent.Type.WindowDeactivate) and self.reviewer is not None:
-            self.reviewer.session.set_active(kind == QEvent.Type.WindowActivate)
-        elif kind == QEvent.Type.Close:
+        # The window may refuse to close (napari asks); it is gone once it is hidden by the program.
+        if event.type() == QEvent.Type.Hide and not event.spontaneous():
             self.close_workspace()
         return False
+
+    def _application_changed(self, state: Qt.ApplicationState) -> None:
+        """Time counts while the program is in front, its dialogs included."""
+        if self.reviewer is not None:
+            self.reviewer.session.set_active(state == Qt.ApplicationState.ApplicationActive)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -207,6 +211,8 @@ class WorkspaceWidget(StudyActions):
         self.models.close_panel()
         self._key_filter.remove()
         self.navigator.close()
+        QApplication.instance().aboutToQuit.disconnect(self.close_workspace)
+        QApplication.instance().applicationStateChanged.disconnect(self._application_changed)
 
 
 def add_workspace(viewer: napari.Viewer, reader: str | None = None) -> WorkspaceWidget:
