@@ -45,9 +45,6 @@ def _adopt_model(study: Study, spec: TrainingSpec, result: dict[str, Any], run_f
     card = read_document(run_folder / result["card"])
     if card is None or card.get("spec_hash") != spec.hash:
         raise StudyError(f"{run_folder}: the model card is missing or of another order; run the training again")
-    if any(m.id == result["model_id"] for m in study.models()):
-        return
-    first = study.promoted() is None
     study.register_model(
         Model(
             id=result["model_id"],
@@ -62,7 +59,7 @@ def _adopt_model(study: Study, spec: TrainingSpec, result: dict[str, Any], run_f
         ),
         run_folder / "output",
     )
-    if first:
+    if study.promoted() is None:
         study.promote(result["model_id"], by="first model of the study")
 
 
@@ -70,31 +67,44 @@ def _adopt_proposal(study: Study, spec: PredictionSpec, case_id: str, result: di
     note = read_document(output / f"{case_id}.json")
     if note is None:
         raise StudyError(f"{output}: the result of case {case_id} is missing; run the prediction again")
-    model_id = spec.model.model_id
-    known = {(s.model_id, s.label_hash) for s in study.segmentations(case_id)}
+    model_id, source = spec.model.model_id, Source(result["source"])
     label_file = output / f"{case_id}.labels.nii.gz"
-    if (model_id, note["label_hash"]) in known and not label_file.exists():
-        return
-    previous = study.proposal(case_id)
-    segmentation = study.adopt_segmentation(
-        case_id,
-        label_file,
-        output / f"{case_id}.confidence.nii.gz",
-        source=Source(result["source"]),
-        frames=tuple(note["frames"]),
-        model_id=model_id,
-    )
+    known = [
+        s
+        for s in study.segmentations(case_id, source=source)
+        if (s.model_id, s.label_hash) == (model_id, note["label_hash"])
+    ]
+    if known and not label_file.exists():
+        segmentation = known[-1]
+        if study.measures(segmentation.id):
+            return
+    else:
+        segmentation = study.adopt_segmentation(
+            case_id,
+            label_file,
+            output / f"{case_id}.confidence.nii.gz",
+            source=source,
+            frames=tuple(note["frames"]),
+            model_id=model_id,
+        )
     measures = {k: note[k] for k in ("confidence", "mean_confidence", "crf_changed", "curves_ml", "indices")}
     measures["lv_ef"] = note["indices"].get("lv_ef_percent")
     measures["rv_ef"] = note["indices"].get("rv_ef_percent")
     measures["round"] = spec.round
-    if previous is not None and previous.id != segmentation.id:
-        measures["disagreement"] = _disagreement(study, previous, segmentation, spec.label_scheme)
+    measures["disagreement"] = _disagreement(study, segmentation, spec.label_scheme)
     study.set_measures(segmentation.id, measures)
 
 
-def _disagreement(study: Study, old: Segmentation, new: Segmentation, scheme: LabelScheme) -> float:
-    """1 − mean Dice between two proposals over the frames that both label."""
+def _disagreement(study: Study, new: Segmentation, scheme: LabelScheme) -> float | None:
+    """1 − mean Dice between a proposal and the one before, over the frames that both label; None without such."""
+    before = [
+        s
+        for s in study.segmentations(new.case_id)
+        if s.id < new.id and s.source in (Source.MODEL, Source.REFINED) and set(s.frames) & set(new.frames)
+    ]
+    if not before:
+        return None
+    old = before[-1]
     shared = [f for f in new.frames if f in old.frames]
     return 1.0 - mean_dice(study.read_labels(old)[shared], study.read_labels(new)[shared], scheme)
 
@@ -102,17 +112,19 @@ def _disagreement(study: Study, old: Segmentation, new: Segmentation, scheme: La
 def adopt_parked(study: Study, spec: TrainingSpec, run_folder: Path) -> tuple[str, ...]:
     """Show the pseudo-labels of a parked run as proposals for review; return the cases that wait.
 
-    The proposals carry the promoted model as their origin when there is one; `hand_in_decisions` finds them by hash.
+    They name the promoted model as their origin where it made them, and no model where they come from the network in
+    training; `hand_in_decisions` finds them by hash.
     """
     parked = _parked(run_folder)
+    source = Source.REFINED if spec.parameters.get("crf", True) else Source.MODEL
     for proposal in parked["proposals"]:
         labels = study.read_label_file(Path(proposal["label_path"]), proposal["case_id"])
         study.add_segmentation(
             proposal["case_id"],
             labels,
-            source=Source.REFINED,
+            source=source,
             frames=tuple(proposal["frames"]),
-            model_id=spec.start.model_id if spec.start else None,
+            model_id=proposal.get("model_id"),
         )
     return tuple(p["case_id"] for p in parked["proposals"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.training import Preprocessing, TrainingItem
 from napari_ssl.inference.labelling import label_image
 from napari_ssl.io.documents import read_document, write_document
-from napari_ssl.io.images import read_labels
 from napari_ssl.measures.evaluation import case_document, summarise
 from napari_ssl.refinement.crf import which_backend
+from napari_ssl.training.item_labels import read_item_labels
 
 __all__ = ["evaluate_items"]
 
@@ -34,20 +35,29 @@ def evaluate_items(
     device: torch.device,
     folder: Path,
     should_stop: ShouldStop,
+    largest_component: bool = False,
     on_case: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Label the items' reference frames and compare; durable case by case in `folder`.
+    """Label the items' reference frames and compare; durable case by case in `folder`, which is of one network.
 
     Returns
     -------
     dict
-        What `measures.evaluation.summarise` makes, and ``postprocessing``: the CRF's parameters and which program ran.
+        What `measures.evaluation.summarise` makes, and ``postprocessing``: the CRF's parameters and which program ran,
+        and whether components were filtered.
     """
+    postprocessing = {
+        "crf": None if crf is None else dataclasses.asdict(crf),
+        "backend": None if crf is None else which_backend(crf),
+        "largest_component": largest_component,
+    }
     documents = []
     for n, item in enumerate(items):
         path = folder / f"{item.case_id}.json"
-        document = read_document(path)
-        if document is None:
+        kept = read_document(path)
+        if kept is not None and kept["postprocessing"] == postprocessing:
+            document = kept["scores"]
+        else:
             labelling = label_image(
                 network,
                 image_of(item),
@@ -57,12 +67,13 @@ def evaluate_items(
                 frames=item.frames,
                 device=device,
                 crf=crf,
+                largest_component=largest_component,
                 should_stop=should_stop,
             )
             document = case_document(
                 item.case_id,
                 labelling.labels,
-                read_labels(item.label_path),
+                read_item_labels(item, scheme),
                 scheme,
                 item.spacing_zyx_mm,
                 frames=item.frames,
@@ -70,14 +81,8 @@ def evaluate_items(
                 ed_frame=item.ed_frame,
                 es_frame=item.es_frame,
             )
-            write_document(path, document)
+            write_document(path, {"postprocessing": postprocessing, "scores": document})
         documents.append(document)
         if on_case is not None:
             on_case(n + 1)
-    summary = summarise(documents)
-    summary["postprocessing"] = None if crf is None else {"crf": _plain(crf), "backend": which_backend(crf)}
-    return summary
-
-
-def _plain(crf: CRFParameters) -> dict[str, Any]:
-    return {name: getattr(crf, name) for name in crf.__dataclass_fields__}
+    return {**summarise(documents), "postprocessing": postprocessing}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from napari_ssl.core.case import Case, Split
@@ -16,7 +14,7 @@ from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_stat
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.core.training import PredictionSpec, Preprocessing, Role, StartModel, TrainingItem, TrainingSpec
-from napari_ssl.errors import SpecError, UnknownCaseError
+from napari_ssl.errors import CheckpointError, SpecError, UnknownCaseError
 from napari_ssl.study.study import Study
 
 __all__ = [
@@ -78,7 +76,7 @@ def _standing(study: Study) -> _Standing:
 
 
 def _item(
-    study: Study, case: Case, role: Role, segmentation: Segmentation | None = None, frames: Sequence[int] = ()
+    study: Study, case: Case, role: Role, segmentation: Segmentation | None = None, proposed_by: str | None = None
 ) -> TrainingItem:
     return TrainingItem(
         case_id=case.id,
@@ -86,21 +84,31 @@ def _item(
         image_path=case.image_path,
         image_hash=case.image_hash,
         spacing_zyx_mm=case.spacing_zyx_mm,
-        frames=tuple(frames) or (segmentation.frames if segmentation else tuple(range(case.n_frames))),
+        frames=segmentation.frames if segmentation else tuple(range(case.n_frames)),
         role=role,
         label_path=str(study.folder / segmentation.label_path) if segmentation else None,
         label_hash=segmentation.label_hash if segmentation else None,
         ed_frame=case.ed_frame,
         es_frame=case.es_frame,
         frame_interval_ms=case.frame_interval_ms,
+        proposed_by=proposed_by,
     )
+
+
+def _proposer(segmentation: Segmentation, segmentations: Mapping[int, Segmentation]) -> str | None:
+    """The model that proposed these labels, or what they were corrected from."""
+    while segmentation.model_id is None and segmentation.parent_id is not None:
+        segmentation = segmentations[segmentation.parent_id]
+    return segmentation.model_id
 
 
 def _training_item(study: Study, case: Case, standing: _Standing) -> TrainingItem | None:
     """The item of a training case; None when a reader rejected it (it comes back with the next proposal)."""
     decision = standing.decision.get(case.id)
     if decision is not None and decision.verdict in _FINAL:
-        return _item(study, case, _FINAL[decision.verdict], standing.segmentations[decision.segmentation_id])
+        labels = standing.segmentations[decision.segmentation_id]
+        proposer = _proposer(labels, standing.segmentations)
+        return _item(study, case, _FINAL[decision.verdict], labels, proposer)
     if case.id in standing.reference:
         return _item(study, case, Role.LABELLED, standing.reference[case.id])
     if standing.state.get(case.id) is ReviewState.REJECTED:
@@ -139,20 +147,28 @@ def start_model(study: Study, model_id: str | None = None) -> StartModel:
     ------
     UnknownCaseError
         No such model, or none is promoted.
+    CheckpointError
+        Its weights or its card are absent or damaged.
     """
     model = study.model(model_id) if model_id else study.promoted()
     if model is None:
         raise UnknownCaseError(f"study {study.name}: no model is promoted; train one first (napari-ssl train)")
     weights = study.model_weights(model.id)
-    card = json.loads((Path(weights).parent / "card.json").read_text(encoding="utf-8"))
-    return StartModel(
-        model_id=model.id,
-        weights_path=str(weights),
-        weights_hash=card["weights_hash"],
-        network=card["network"],
-        network_parameters=card["network_parameters"],
-        preprocessing=Preprocessing(**card["preprocessing"]),
-    )
+    card = study.model_card(model.id)
+    try:
+        return StartModel(
+            model_id=model.id,
+            weights_path=str(weights),
+            weights_hash=study.model_weights_hash(model.id),
+            network=card["network"],
+            network_parameters=card["network_parameters"],
+            preprocessing=Preprocessing(**card["preprocessing"]),
+        )
+    except (KeyError, TypeError, SpecError) as error:
+        raise CheckpointError(
+            f"model {model.id}: its card {weights.with_name('card.json')} is damaged ({type(error).__name__}: {error})"
+            "; restore it from a backup or promote another model"
+        ) from error
 
 
 def _matching_start(study: Study, network: str, network_parameters: dict[str, Any]) -> StartModel | None:

@@ -13,6 +13,7 @@ from napari_ssl.core.case import Split
 from napari_ssl.core.decision import Decision, Verdict
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import SpecError
+from napari_ssl.io.images import hash_file
 from napari_ssl.study.study import Study
 
 __all__ = ["read_truth_folder", "review_by_policy"]
@@ -24,7 +25,7 @@ def read_truth_folder(study: Study, folder: Path) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        Case id → ``{"path", "frames"}``, as the oracle takes it; every frame of such a file counts as labelled.
+        Case id → ``{"path", "frames", "hash"}``, as the oracle takes it; every frame of such a file counts as labelled.
 
     Raises
     ------
@@ -35,7 +36,8 @@ def read_truth_folder(study: Study, folder: Path) -> dict[str, dict[str, Any]]:
     for case in study.cases(split=Split.TRAIN):
         path = folder / f"{case.id}.nii.gz"
         if path.is_file():
-            found[case.id] = {"path": str(path.resolve()), "frames": list(range(case.n_frames))}
+            frames = list(range(case.n_frames))
+            found[case.id] = {"path": str(path.resolve()), "frames": frames, "hash": hash_file(path)}
     if not found:
         raise SpecError(f"{folder}: no file named after a training case, such as <case>.nii.gz")
     return found
@@ -49,7 +51,7 @@ def review_by_policy(
 ) -> dict[str, int]:
     """Let a policy decide about every proposal that nobody has decided about; return the verdicts' counts.
 
-    Decisions are recorded under the reader ``policy:<name>``.
+    Cases that an expert has labelled are left alone too. Decisions are recorded under the reader ``policy:<name>``.
     """
     from napari_ssl.strategies.policies import Proposal, make_policy
     from napari_ssl.strategies.references import read_reference
@@ -66,7 +68,9 @@ def review_by_policy(
     proposals, segmentations = [], {}
     for case in study.cases(split=Split.TRAIN):
         segmentation = study.proposal(case.id)
-        if segmentation is None or study.review_state(case.id, reader)[1] is not None:
+        if segmentation is None or study.reference(case.id) is not None:
+            continue
+        if study.review_state(case.id)[1] is not None:
             continue
         segmentations[case.id] = segmentation
         proposals.append(

@@ -41,10 +41,12 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
     output.mkdir(parents=True, exist_ok=True)
     done: list[str] = []
     failed: dict[str, str] = {}
+    n_labelled = 0
     for n, item in enumerate(spec.items):
         note = output / f"{item.case_id}.json"
         try:
             if read_document(note) is None:
+                n_labelled += 1
                 _label_case(spec, item, network, crf, device, output, should_stop)
             done.append(item.case_id)
         except StorageError:
@@ -57,17 +59,10 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
                     data={"message": f"{item.case_id} was left out: {error}", "traceback": traceback.format_exc()},
                 )
             )
-        elapsed = time.monotonic() - started
-        emit(
-            Event(
-                kind=EventKind.PROGRESS,
-                data={
-                    "step": f"labelling: {n + 1} of {len(spec.items)} cases",
-                    "fraction": (n + 1) / len(spec.items),
-                    "seconds_left": elapsed / (n + 1) * (len(spec.items) - n - 1),
-                },
-            )
-        )
+        data = {"step": f"labelling: {n + 1} of {len(spec.items)} cases", "fraction": (n + 1) / len(spec.items)}
+        if n_labelled:  # cases that an earlier attempt finished say nothing about the time that one takes
+            data["seconds_left"] = (time.monotonic() - started) / n_labelled * (len(spec.items) - n - 1)
+        emit(Event(kind=EventKind.PROGRESS, data=data))
     if not done:
         raise JobError(f"none of {len(spec.items)} cases could be labelled; the first: {next(iter(failed.values()))}")
     return {
@@ -89,7 +84,13 @@ def _network(spec: PredictionSpec) -> torch.nn.Module:
     network = build_network(
         spec.model.network, n_classes=spec.label_scheme.n_classes, parameters=spec.model.network_parameters
     )
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: the weights do not fit network {spec.model.network!r} with {dict(spec.model.network_parameters)} "
+            f"and {spec.label_scheme.n_classes} classes; restore weights and card of model {spec.model.model_id}"
+        ) from error
     return network
 
 
@@ -187,6 +188,7 @@ def _evaluate(
         device=device,
         folder=run_folder / "evaluation",
         should_stop=should_stop,
+        largest_component=spec.keep_largest_component,
         on_case=report,
     )
     return {"kind": "evaluate", "model_id": spec.model.model_id, "summary": summary}

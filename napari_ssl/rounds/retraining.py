@@ -53,7 +53,7 @@ def run(spec: TrainingSpec, run_folder: Path, emit: Emit, should_stop: ShouldSto
     weights = run_folder / "output" / "weights.safetensors"
     weights.parent.mkdir(parents=True, exist_ok=True)
     save_weights(network, weights, {"network": spec.network, "strategy": spec.strategy})
-    card = _card(spec, hash_file(weights), metrics, device)
+    card = _card(spec, lab, hash_file(weights), metrics, device)
     write_document(weights.with_name("card.json"), card)
     return {
         "kind": "train",
@@ -73,7 +73,15 @@ def _reporter(emit: Emit, step: str, n: int) -> Any:
     return report
 
 
-def _card(spec: TrainingSpec, weights_hash: str, metrics: dict[str, Any], device: torch.device) -> dict[str, Any]:
+def _parents(spec: TrainingSpec, lab: Lab) -> list[str]:
+    """The models that this one began with or whose proposals, accepted or corrected, it learnt."""
+    began_with = [spec.start.model_id] if spec.start and lab.has_used_start else []
+    return list(dict.fromkeys([*began_with, *sorted({i.proposed_by for i in spec.items if i.proposed_by})]))
+
+
+def _card(
+    spec: TrainingSpec, lab: Lab, weights_hash: str, metrics: dict[str, Any], device: torch.device
+) -> dict[str, Any]:
     return {
         "format": 1,
         "model_id": f"r{spec.round:03d}-{spec.hash[:8]}",
@@ -82,13 +90,15 @@ def _card(spec: TrainingSpec, weights_hash: str, metrics: dict[str, Any], device
         "strategy": spec.strategy,
         "parameters": dict(spec.parameters),
         "policy": spec.policy,
+        "policy_parameters": {k: v for k, v in spec.policy_parameters.items() if k != "references"},
+        "pseudo_label_crf_backend": lab.crf_backend,
         "network": spec.network,
         "network_parameters": dict(spec.network_parameters),
         "preprocessing": dataclasses.asdict(spec.preprocessing),
         "label_scheme": spec.label_scheme.to_dict(),
         "seed": spec.seed,
         "round": spec.round,
-        "parents": [spec.start.model_id] if spec.start else [],
+        "parents": _parents(spec, lab),
         "training_cases": [[i.case_id, i.role.value, i.label_hash] for i in spec.items],
         "counts": dict(Counter(i.role.value for i in spec.items)),
         "metrics": {split: summary["mean"] for split, summary in metrics.items()},

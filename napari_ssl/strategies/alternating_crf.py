@@ -66,8 +66,8 @@ class AlternatingCrf:
         """Carry out Sec. 2.1."""
         p = self.parameters
         unlabelled = lab.choose_frames(lab.unlabelled, p.frames_per_case)
-        warm = lab.start if p.warm_start else None
-        later = [lab.iterations(lab.labelled + unlabelled, p.per_alternation, p.batch_size)] * p.alternations
+        warm = lab.begin_with_start(p.warm_start)
+        later = [lab.iterations(lab.labelled + p.lam * unlabelled, p.per_alternation, p.batch_size)] * p.alternations
         lab.plan(*([] if warm else [lab.iterations(lab.labelled, p.initial, p.batch_size)]), *later)
 
         theta = warm or lab.fit(lab.labelled, duration=p.initial, step="supervised training", parameters=p)  # Eq. 1

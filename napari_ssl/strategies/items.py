@@ -33,4 +33,10 @@ class ItemSet:
 
     def identity(self) -> list[list[Any]]:
         """What decides the result of a step over these items, as plain JSON; paths are left out."""
-        return [[i.case_id, i.image_hash, i.label_hash, list(i.frames), i.role.value, i.weight] for i in self]
+        return [
+            [
+                *(i.case_id, i.subject_id, i.image_hash, i.label_hash),
+                *(list(i.spacing_zyx_mm), list(i.frames), i.role.value, i.weight),
+            ]
+            for i in self
+        ]

@@ -14,8 +14,6 @@ at its next case) and ends with the same weights as an uninterrupted run.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,30 +25,25 @@ import torch
 from numpy.typing import NDArray
 
 from napari_ssl.core.catalogue import CRFParameters, FitParameters
-from napari_ssl.core.decision import Verdict
 from napari_ssl.core.duration import Duration
 from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.training import Role, TrainingItem, TrainingSpec
-from napari_ssl.errors import ImageError
+from napari_ssl.errors import ImageError, LabelError
 from napari_ssl.inference.labelling import label_image
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_file, hash_labels, read_header, read_image, read_labels, write_volume
-from napari_ssl.networks import build_network, load_weights, save_weights
+from napari_ssl.networks import build_network, save_weights
+from napari_ssl.refinement.crf import which_backend
+from napari_ssl.strategies.frames import spread_frames
 from napari_ssl.strategies.items import ItemSet
-from napari_ssl.strategies.policies import Judgement, Proposal, make_policy
+from napari_ssl.strategies.policies import make_policy
 from napari_ssl.strategies.references import read_reference
+from napari_ssl.strategies.reviewing import Parked, clinicians_judgements, document_key, judged, proposal_of
+from napari_ssl.strategies.theta import Theta
 from napari_ssl.training.dataset import SliceStore
 from napari_ssl.training.loop import FitResult, fit
 
 __all__ = ["Lab", "Parked", "SoftLabels", "Theta"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Theta:
-    """Network weights Θ on disk."""
-
-    path: Path
-    hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,35 +54,12 @@ class SoftLabels:
     items: ItemSet
 
 
-class Parked(Exception):  # noqa: N818 (no error: the run waits)
-    """The run waits for a clinician's decisions about these cases."""
-
-    def __init__(self, message: str, case_ids: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.case_ids = case_ids
-
-
-def spread_frames(frames: tuple[int, ...], n: int, ed_frame: int | None, es_frame: int | None) -> tuple[int, ...]:
-    """Choose `n` of the frames (0 or more than there are: all).
-
-    ED and ES come first where they are known; where they are not, the first frame and the one at a third of the
-    cycle, where a heart at rest is near end-systole, stand for them. The others are spread evenly.
-    """
-    if n <= 0 or n >= len(frames):
-        return frames
-    first = ed_frame if ed_frame in frames else frames[0]
-    second = es_frame if es_frame in frames else frames[len(frames) // 3]
-    chosen = list(dict.fromkeys((first, second)))[:n]
-    for position in np.linspace(0, len(frames) - 1, 2 * n + 1).round().astype(int).tolist():
-        if len(chosen) == n:
-            break
-        if frames[position] not in chosen:
-            chosen.append(frames[position])
-    return tuple(sorted(chosen))
-
-
-def _key(document: Any) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+def _holds(path: Path, label_hash: str) -> bool:
+    """Whether a label file is there, whole and unchanged."""
+    try:
+        return hash_labels(read_labels(path)) == label_hash
+    except (ImageError, LabelError):
+        return False
 
 
 class Lab:
@@ -114,6 +84,8 @@ class Lab:
         self._validation: SliceStore | None = None
         self._slices: dict[str, int] = {}
         self._verified: set[str] = set()
+        self.has_used_start = False
+        self.crf_backend: str | None = None
 
     # ── what a strategy calls ────────────────────────────────────────────────────────────────────────────────────
     def plan(self, *fit_iterations: int) -> None:
@@ -121,8 +93,19 @@ class Lab:
         self._planned = max(1, sum(fit_iterations))
 
     def iterations(self, items: ItemSet, duration: str, batch_size: int) -> int:
-        """Number of optimiser steps that a duration means on these items."""
-        return Duration.parse(duration).iterations(sum(self._n_slices(i) for i in items), batch_size)
+        """Number of optimiser steps that a duration means on these items; those of weight 0 count for nothing."""
+        return Duration.parse(duration).iterations(sum(self._n_slices(i) for i in items if i.weight > 0), batch_size)
+
+    def begin_with_start(self, wanted: bool) -> Theta | None:
+        """Return the promoted model's weights if they are wanted; None, with a notice, when there are none that fit."""
+        if not wanted:
+            return None
+        if self.start is None:
+            message = "no promoted model of this network and preprocessing to begin with: training from random weights"
+            self.emit(Event(kind=EventKind.NOTICE, data={"message": message}))
+            return None
+        self.has_used_start = True
+        return self.start
 
     def choose_frames(self, items: ItemSet, n: int) -> ItemSet:
         """Keep `n` frames of each item: ED and ES first when known, else frame 0 and one third of the cycle."""
@@ -160,7 +143,12 @@ class Lab:
 
     def refine(self, soft: SoftLabels, *, crf: CRFParameters | None, step: str) -> ItemSet:
         """Turn softmax maps into label maps: the CRF, or the arg-max for `crf` None; durable case by case."""
-        key = self._step_key("refine", soft.items, dataclasses.asdict(crf) if crf else None, [soft.theta.hash])
+        settings = None
+        if crf is not None:
+            self.crf_backend = which_backend(crf)
+            settings = {**dataclasses.asdict(crf), "backend": self.crf_backend}
+        key = self._step_key("refine", soft.items, settings, [soft.theta.hash])
+        proposed_by = self.spec.start.model_id if self.spec.start and soft.theta == self.start else None
         folder = self.folder / "steps" / key[:16]
         folder.mkdir(parents=True, exist_ok=True)
         network: torch.nn.Module | None = None
@@ -168,12 +156,18 @@ class Lab:
         for n, item in enumerate(soft.items):
             path, note = folder / f"{item.case_id}.nii.gz", folder / f"{item.case_id}.json"
             done = read_document(note)
-            if done is None:
+            if done is None or not _holds(path, done["label_hash"]):
                 network = network if network is not None else self.network(soft.theta)
                 done = {"label_hash": self._label(network, item, crf, path)}
                 write_document(note, done)
             pseudo.append(
-                dataclasses.replace(item, role=Role.PSEUDO, label_path=str(path), label_hash=done["label_hash"])
+                dataclasses.replace(
+                    item,
+                    role=Role.PSEUDO,
+                    label_path=str(path),
+                    label_hash=done["label_hash"],
+                    proposed_by=proposed_by,
+                )
             )
             self._progress(step, 0, {"message": f"{n + 1} of {len(soft.items)} cases"})
         return ItemSet(pseudo)
@@ -187,8 +181,10 @@ class Lab:
             With the policy ``clinician``, until decisions about this very set of labels have been handed in. Cases
             that are still undecided then are left out of this step.
         """
+        if not len(labels):
+            return labels
         if self.spec.policy == "clinician":
-            judgements = self._clinician(labels, step)
+            judgements = clinicians_judgements(self.folder, labels, step)
         else:
             references = self.spec.policy_parameters.get("references")
             values = {k: v for k, v in self.spec.policy_parameters.items() if k != "references"}
@@ -198,8 +194,9 @@ class Lab:
                 scheme=self.spec.label_scheme,
                 reference_of=None if references is None else lambda case: read_reference(references, case),
             )
-            judgements = policy.judge([self._proposal(i) for i in labels]) if policy else {}
-        kept = ItemSet(k for item in labels if (k := self._judged(item, judgements.get(item.case_id))))
+            judgements = policy.judge([proposal_of(i, self.spec.label_scheme) for i in labels]) if policy else {}
+        corrected = self.folder / "steps" / "corrected"
+        kept = ItemSet(k for item in labels if (k := judged(item, judgements.get(item.case_id), corrected)))
         self.emit(
             Event(
                 kind=EventKind.NOTICE,
@@ -212,7 +209,7 @@ class Lab:
     def network(self, theta: Theta) -> torch.nn.Module:
         """Return the network with weights Θ on the device, ready to predict."""
         network = self.new_network()
-        network.load_state_dict(load_weights(theta.path)[0])
+        network.load_state_dict(theta.weights())
         return network.to(self.device).eval()
 
     def new_network(self) -> torch.nn.Module:
@@ -231,7 +228,7 @@ class Lab:
     # ── the steps' insides ───────────────────────────────────────────────────────────────────────────────────────
     def _step_key(self, kind: str, items: ItemSet, settings: Any, rest: list[Any]) -> str:
         spec = self.spec
-        return _key(
+        return document_key(
             [
                 kind,
                 items.identity(),
@@ -266,54 +263,12 @@ class Lab:
         write_volume(path, labelling.labels, read_header(item.image_path).geometry)
         return hash_labels(labelling.labels)
 
-    def _proposal(self, item: TrainingItem) -> Proposal:
-        return Proposal(
-            case_id=item.case_id,
-            labels=read_labels(item.label_path),
-            frames=item.frames,
-            ed_frame=item.ed_frame,
-            es_frame=item.es_frame,
-        )
-
-    def _judged(self, item: TrainingItem, judgement: Judgement | None) -> TrainingItem | None:
-        if judgement is None or judgement.verdict not in (Verdict.ACCEPT, Verdict.CORRECT):
-            return None
-        if judgement.verdict is Verdict.ACCEPT or judgement.labels is None:
-            return item
-        digest = hash_labels(judgement.labels)
-        path = self.folder / "steps" / "corrected" / f"{item.case_id}-{digest[:16]}.nii.gz"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_volume(path, judgement.labels, read_header(item.image_path).geometry)
-        return dataclasses.replace(
-            item, role=Role.CORRECTED, frames=judgement.frames, label_path=str(path), label_hash=digest
-        )
-
-    def _clinician(self, labels: ItemSet, step: str) -> Mapping[str, Judgement]:
-        """Read what was decided about exactly these labels; park when nothing was."""
-        key = _key(labels.identity())
-        decided = (read_document(self.folder / "decisions.json") or {}).get(key)
-        if decided is None:
-            proposals = [
-                {"case_id": i.case_id, "label_path": i.label_path, "label_hash": i.label_hash, "frames": list(i.frames)}
-                for i in labels
-            ]
-            write_document(self.folder / "parked.json", {"key": key, "step": step, "proposals": proposals})
-            raise Parked(f"{step}: {len(labels)} pseudo-labels wait for decisions", tuple(i.case_id for i in labels))
-        judgements = {}
-        for case_id, entry in decided.items():
-            corrected = read_labels(entry["label_path"]) if entry["verdict"] == Verdict.CORRECT else None
-            judgements[case_id] = Judgement(
-                verdict=Verdict(entry["verdict"]), labels=corrected, frames=tuple(entry.get("frames", ()))
-            )
-        return judgements
-
     def _run_fit(
         self, items: ItemSet, parameters: FitParameters, iterations: int, start: Theta | None, step: str, folder: Path
     ) -> FitResult:
         network = self.new_network()
         if start is not None:
-            network.load_state_dict(load_weights(start.path)[0])
+            network.load_state_dict(start.weights())
         return fit(
             network,
             self._store(items),

@@ -17,7 +17,7 @@ from napari_ssl.core.catalogue import POLICIES, OracleParameters, choose
 from napari_ssl.core.decision import Verdict
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.parameters import from_mapping
-from napari_ssl.errors import SpecError
+from napari_ssl.errors import LabelError, SpecError
 from napari_ssl.measures.agreement import mean_dice
 
 __all__ = ["AcceptAll", "Judgement", "Oracle", "Policy", "Proposal", "make_policy"]
@@ -98,6 +98,11 @@ class Oracle:
             if truth is None:
                 continue
             reference, frames = truth
+            if reference.shape != proposal.labels.shape:
+                raise LabelError(
+                    f"case {proposal.case_id}: the reference has shape {reference.shape}, the labels "
+                    f"{proposal.labels.shape}; give a reference on the image's own grid"
+                )
             shared = tuple(f for f in proposal.frames if f in frames)
             if not shared:
                 continue

@@ -33,5 +33,5 @@ class Supervised:
         """Minimise Eq. 1 from random weights or from the study's promoted model."""
         p = self.parameters
         lab.plan(lab.iterations(lab.labelled, p.duration, p.batch_size))
-        start = None if p.from_scratch else lab.start
+        start = lab.begin_with_start(not p.from_scratch)
         return lab.fit(lab.labelled, duration=p.duration, start=start, step="supervised training", parameters=p)

@@ -17,7 +17,8 @@ from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.training import Preprocessing, TrainingItem
 from napari_ssl.errors import LabelError, SpecError
 from napari_ssl.inference.preprocess import centre_crop, network_size_yx, normalise, resample, resample_labels
-from napari_ssl.io.images import read_image, read_labels
+from napari_ssl.io.images import read_image
+from napari_ssl.training.item_labels import read_item_labels
 
 __all__ = ["Batch", "SliceOrder", "SliceSource", "SliceStore"]
 
@@ -99,7 +100,7 @@ class SliceStore:
         if item.label_path is None:
             raise SpecError(f"case {item.case_id}: has no labels to learn from; add it with pseudo-labels instead")
         image = read_image(Path(item.image_path)).data
-        labels = read_labels(Path(item.label_path), expected_shape_tzyx=image.shape, scheme=scheme)
+        labels = read_item_labels(item, scheme, image.shape)
         self.add(
             item.case_id,
             normalise(image, self.preprocessing),

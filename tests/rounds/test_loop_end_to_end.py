@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from napari_ssl.cli import main
 from napari_ssl.core.case import Split
 from napari_ssl.core.decision import Decision, ReviewState, Verdict
+from napari_ssl.core.job import EventKind
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.core.segmentation import Source
 from napari_ssl.core.training import Preprocessing, Role
@@ -24,6 +26,7 @@ from napari_ssl.rounds import (
     adopt,
     count_training_set,
     evaluation_spec,
+    execute,
     hand_in_decisions,
     prediction_spec,
     review_by_policy,
@@ -208,6 +211,108 @@ def test_a_parked_run_shows_its_labels_and_takes_the_decisions(proposed):
     decide(proposed, "patient003", Verdict.ACCEPT)
     decide(proposed, "patient004", Verdict.REJECT, reason="RV wrong")
     assert hand_in_decisions(proposed, proposed.job_folder(job.id)) == 1
+
+
+def test_a_model_names_those_it_began_with_or_learnt_proposals_of_and_no_others(proposed):
+    """A training from random weights on the expert's labels alone owes nothing to the promoted model."""
+    short = {"initial": "2 iterations", "per_alternation": "2 iterations", "alternations": 1, "batch_size": 4}
+    first = proposed.promoted().id
+
+    def parents():
+        spec = training_spec(proposed, strategy="alternating-crf", overrides=short, network_overrides=TINY)
+        return proposed.model(run_here(proposed, spec, quietly, never)["model_id"]).parents
+
+    assert parents() == ()
+    decide(proposed, "patient003", Verdict.ACCEPT)
+    assert parents() == (first,)
+
+
+def test_a_correction_remembers_who_proposed_what_it_began_with(proposed):
+    proposal = proposed.proposal("patient003")
+    labels = proposed.read_labels(proposal)
+    corrected = proposed.add_segmentation(
+        "patient003", labels, source=Source.CORRECTED, frames=(0, 1, 2), parent_id=proposal.id, reader="anna"
+    )
+    decide(proposed, "patient003", Verdict.CORRECT, corrected)
+    items = {i.case_id: i for i in training_spec(proposed, strategy="supervised", network_overrides=TINY).items}
+    assert items["patient003"].proposed_by == proposed.promoted().id
+    assert items["patient001"].proposed_by is None
+
+
+def test_labels_of_a_parked_run_are_not_told_to_be_the_promoted_models(proposed):
+    """They come from the network in training."""
+    overrides = {"initial": "2 iterations", "per_alternation": "2 iterations", "alternations": 1, "batch_size": 4}
+    spec = training_spec(
+        proposed, strategy="alternating-crf", overrides=overrides, network_overrides=TINY, policy="clinician"
+    )
+    with pytest.raises(Exception, match="wait"):
+        run_here(proposed, spec, quietly, never)
+    assert proposed.proposal("patient003").model_id is None
+
+
+def test_adopting_after_a_crash_in_the_middle_makes_up_for_what_was_missed(study, tmp_path, monkeypatch):
+    spec = training_spec(study, strategy="supervised", overrides=QUICK, network_overrides=TINY)
+    result = execute(spec, tmp_path / "run", quietly, never)
+
+    def crash(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Study, "promote", crash)
+        adopt(study, spec, result, tmp_path / "run")
+    adopt(study, spec, result, tmp_path / "run")
+    assert study.promoted().id == result["model_id"]
+
+    spec = prediction_spec(study)
+    result = execute(spec, tmp_path / "prediction", quietly, never)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Study, "set_measures", crash)
+        adopt(study, spec, result, tmp_path / "prediction")
+    adopt(study, spec, result, tmp_path / "prediction")
+    for case in result["cases"]:
+        assert study.measures(study.proposal(case).id)["mean_confidence"] > 0
+
+
+def test_a_policy_leaves_alone_what_a_person_has_decided_or_labelled(proposed, tmp_path):
+    decide(proposed, "patient003", Verdict.REJECT, reason="RV wrong")
+    run_here(proposed, prediction_spec(proposed, cases=["patient001", "patient004"]), quietly, never)
+    assert review_by_policy(proposed, "accept-all", {}) == {"accept": 2}
+    assert roles(training_spec(proposed, strategy="supervised"))["patient001"] is Role.LABELLED
+    assert "patient003" not in roles(training_spec(proposed, strategy="alternating-crf"))
+
+
+def test_an_evaluation_filters_components_when_the_order_says_so(proposed, tmp_path):
+    spec = dataclasses.replace(evaluation_spec(proposed), keep_largest_component=True)
+    summary = execute(spec, tmp_path / "run", quietly, never)["summary"]
+    assert summary["postprocessing"]["largest_component"] is True
+    plain = execute(evaluation_spec(proposed), tmp_path / "plain", quietly, never)["summary"]
+    assert plain["postprocessing"]["largest_component"] is False
+    assert plain["mean"] != summary["mean"]
+
+
+def test_figures_of_an_interrupted_evaluation_count_only_for_the_same_postprocessing(proposed, tmp_path):
+    """The program that refines may be another one when the run is resumed."""
+    spec = evaluation_spec(proposed)
+    first = execute(spec, tmp_path / "run", quietly, never)["summary"]
+    again = execute(dataclasses.replace(spec, crf=None), tmp_path / "run", quietly, never)["summary"]
+    alone = execute(dataclasses.replace(spec, crf=None), tmp_path / "alone", quietly, never)["summary"]
+    assert again == alone
+    assert again["mean"] != first["mean"]
+
+
+def test_time_left_counts_only_cases_that_were_labelled_now(proposed, tmp_path, monkeypatch):
+    """Two cases were done before: they say nothing about how long the third one takes."""
+    spec = prediction_spec(proposed)
+    execute(spec, tmp_path, quietly, never)
+    (tmp_path / "output" / "patient004.json").unlink()
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("napari_ssl.rounds.prediction.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    events = []
+    execute(spec, tmp_path, events.append, never)
+    left = [e.data.get("seconds_left") for e in events if e.kind is EventKind.PROGRESS]
+    assert left[0] is None
+    assert left[1] == pytest.approx(10.0)
+    assert left[2] == 0
 
 
 def test_an_evaluation_is_stored_with_the_model(proposed):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,13 @@ import torch
 
 from napari_ssl.core.catalogue import POLICIES, CRFParameters
 from napari_ssl.core.label_scheme import PRESETS
-from napari_ssl.core.training import Role
-from napari_ssl.errors import CatalogueError, ImageError, SpecError
+from napari_ssl.core.training import Role, StartModel
+from napari_ssl.errors import CatalogueError, CheckpointError, ImageError, LabelError, SpecError
+from napari_ssl.networks import save_weights
 from napari_ssl.rounds import ParkedForReview, execute
-from napari_ssl.strategies.lab import Lab, spread_frames
+from napari_ssl.strategies.frames import spread_frames
+from napari_ssl.strategies.items import ItemSet
+from napari_ssl.strategies.lab import Lab
 from napari_ssl.strategies.policies import Proposal, make_policy
 
 
@@ -90,8 +95,6 @@ def test_a_run_with_a_clinician_parks_and_goes_on_with_what_was_decided(make_spe
 
 
 def test_an_image_that_changed_since_import_is_refused(make_spec, tmp_path, ring_files):
-    import dataclasses
-
     spec = make_spec("supervised")
     items = (dataclasses.replace(spec.items[0], image_hash="0" * 64), *spec.items[1:])
     with pytest.raises(ImageError, match="has changed since it was imported"):
@@ -114,3 +117,71 @@ def test_frames_are_chosen_ed_and_es_first(n, ed, es, expected):
 
 def test_spread_frames_gives_as_many_as_asked_for():
     assert all(len(spread_frames(tuple(range(17)), n, 3, 9)) == n for n in range(1, 17))
+
+
+def test_an_epoch_counts_only_slices_that_weigh_something(lab_with_labels):
+    """Else λ = 0 would train longer than supervised training over the same number of epochs."""
+    lab, labels = lab_with_labels()
+    alone = lab.iterations(lab.labelled, "3 epochs", 4)
+    assert lab.iterations(lab.labelled + 0.0 * labels, "3 epochs", 4) == alone
+    assert lab.iterations(lab.labelled + labels, "3 epochs", 4) > alone
+
+
+def test_labels_that_changed_under_an_order_are_refused(make_spec, tmp_path, ring_files):
+    spec = make_spec("supervised")
+    items = (dataclasses.replace(spec.items[0], label_hash="0" * 64), *spec.items[1:])
+    with pytest.raises(LabelError, match=r"case a: .*not the labels of the order"):
+        execute(dataclasses.replace(spec, items=items), tmp_path, lambda e: None, lambda: False)
+
+
+def test_a_reference_that_changed_under_an_order_is_refused(make_spec, tmp_path):
+    spec = make_spec("supervised", parameters={"duration": "1 iterations"})
+    test = dataclasses.replace(spec.validation[0], subject_id="t", case_id="t", label_hash="0" * 64)
+    with pytest.raises(LabelError, match=r"case t: .*not the labels of the order"):
+        execute(dataclasses.replace(spec, evaluation=(test,)), tmp_path, lambda e: None, lambda: False)
+
+
+def test_a_pseudo_label_file_that_is_gone_or_damaged_is_made_again(lab_with_labels):
+    lab, labels = lab_with_labels()
+    gone, damaged = (Path(i.label_path) for i in labels)
+    before = damaged.read_bytes()
+    gone.unlink()
+    damaged.write_bytes(before[: len(before) // 2])
+    lab._n_fits = 0
+    theta = lab.fit(lab.labelled, duration="2 iterations", parameters=_parameters(lab.spec), step="again")
+    again = lab.refine(lab.predict(theta, lab.unlabelled), crf=CRFParameters(), step="labels")
+    assert [i.label_hash for i in again] == [i.label_hash for i in labels]
+    assert gone.is_file()
+    assert damaged.read_bytes() == before
+
+
+def test_a_clinician_is_not_asked_about_nothing(lab_with_labels):
+    lab, _ = lab_with_labels(policy="clinician")
+    assert len(lab.review(ItemSet(), step="review")) == 0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "parameters"), [("supervised", {"from_scratch": False}), ("alternating-crf", {"warm_start": True})]
+)
+def test_a_start_that_was_asked_for_and_is_not_there_is_told(strategy, parameters, make_spec, tmp_path):
+    events = []
+    execute(make_spec(strategy, parameters=parameters), tmp_path, events.append, lambda: False)
+    assert any("random weights" in e.data.get("message", "") for e in events)
+
+
+def test_weights_that_changed_under_an_order_are_refused(make_spec, tmp_path):
+    spec = make_spec("supervised", parameters={"duration": "1 iterations", "from_scratch": False})
+    save_weights({"x": torch.zeros(1)}, tmp_path / "w.safetensors", {})
+    start = StartModel(
+        model_id="m1", weights_path=str(tmp_path / "w.safetensors"), weights_hash="0" * 64, network=spec.network,
+        network_parameters=spec.network_parameters, preprocessing=spec.preprocessing,
+    )  # fmt: skip
+    with pytest.raises(CheckpointError, match="not the weights"):
+        execute(dataclasses.replace(spec, start=start), tmp_path / "run", lambda e: None, lambda: False)
+
+
+def test_the_oracle_refuses_a_reference_of_another_shape():
+    truth = np.zeros((2, 1, 4, 4), np.uint8)
+    policy = make_policy("oracle", {}, scheme=PRESETS["acdc"], reference_of=lambda case: (truth, (0, 1)))
+    with pytest.raises(LabelError, match=r"case x: .*\(2, 1, 4, 4\)"):
+        policy.judge([Proposal(case_id="x", labels=np.zeros((2, 1, 5, 4), np.uint8), frames=(0, 1))])
