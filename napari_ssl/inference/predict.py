@@ -69,6 +69,13 @@ class _Runner:
         batch = resample(batch, self.network_yx).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
             logits = self.network(batch)
+        if not torch.isfinite(logits).all() and self.device.type == "cuda":
+            logits = self.network(batch)  # half precision may overflow; single does not
+        if not torch.isfinite(logits).all():
+            raise JobError(
+                "the network's values are not finite: its training has diverged; train it again with a lower learning "
+                "rate, or promote another model"
+            )
         # Class maps apart, as they are handed out, not interleaved as the network works.
         logits = logits.float().contiguous(memory_format=torch.contiguous_format)
         return resample(logits.softmax(dim=1), slices.shape[1:]).cpu()
@@ -115,7 +122,7 @@ def iter_frames(
     ImageError
         Not four axes, or a frame that the image does not have.
     JobError
-        Memory does not suffice for a single slice.
+        Memory does not suffice for a single slice, or the network gives values that are not finite.
     """
     data = image if isinstance(image, np.ndarray) else image.data
     if data.ndim != 4:

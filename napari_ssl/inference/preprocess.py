@@ -31,7 +31,11 @@ _MAX_BINS = 1 << 20
 
 def _percentiles_of_integers(values: NDArray[np.integer], low: int, percentiles: tuple[float, ...]) -> list[float]:
     """Exact percentiles (linear interpolation) from a histogram; many times faster than sorting a cine."""
-    shifted = values.ravel() if low == 0 else values.ravel().astype(np.int64) - low
+    shifted = values.ravel()
+    if low and values.dtype.kind == "u":
+        shifted = (shifted - values.dtype.type(low)).astype(np.int64)  # uint64 fits no signed type before
+    elif low:
+        shifted = shifted.astype(np.int64) - low
     cumulative = np.cumsum(np.bincount(shifted))
     results = []
     for percentile in percentiles:
@@ -59,7 +63,8 @@ def intensity_window(image: NDArray[np.generic], preprocessing: Preprocessing) -
         low, high = int(image.min()), int(image.max())
         if high - low < _MAX_BINS:
             values = image.astype(np.uint8) if image.dtype.kind == "b" else image
-            return tuple(_percentiles_of_integers(values, low if low < 0 else 0, wanted))
+            is_plain = low >= 0 and high < _MAX_BINS and values.dtype != np.uint64
+            return tuple(_percentiles_of_integers(values, 0 if is_plain else low, wanted))
     flat = image.reshape(-1)[:: max(1, image.size // _MAX_EXACT)]
     window = np.percentile(flat, wanted)
     if not np.isfinite(window).all():
@@ -72,8 +77,11 @@ def scale_to_window(image: NDArray[np.generic], window: tuple[float, float]) -> 
     low, high = window
     if not high > low:
         return np.zeros(image.shape, np.float32)
-    scaled = image.astype(np.float32)
-    scaled -= np.float32(low)
+    if max(abs(low), abs(high)) < 1 << 20:
+        scaled = image.astype(np.float32)
+        scaled -= np.float32(low)
+    else:  # far from zero single precision would lose the differences
+        scaled = (image.astype(np.float64) - low).astype(np.float32)
     scaled *= np.float32(1.0 / (high - low))
     return np.clip(scaled, 0.0, 1.0, out=scaled)
 

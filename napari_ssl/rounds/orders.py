@@ -175,7 +175,10 @@ def _matching_start(study: Study, network: str, network_parameters: dict[str, An
     """The promoted model, when a training with this network can begin with its weights."""
     if study.promoted() is None:
         return None
-    start = start_model(study)
+    try:
+        start = start_model(study)
+    except CheckpointError:  # its files are lost: a new model must be trainable all the same
+        return None
     same = (start.network, start.network_parameters, start.preprocessing) == (
         network,
         network_parameters,
@@ -209,7 +212,7 @@ def training_spec(
         The strategy's parameters: defaults, then the preset, then these values.
     labelled_only : sequence of str, optional
         For experiments: these cases alone keep their expert labels, the other labelled training cases count as
-        unlabelled.
+        unlabelled, and nothing begins with the promoted model, which may know their labels.
 
     Raises
     ------
@@ -242,7 +245,7 @@ def training_spec(
         items=tuple(kept),
         validation=_reference_items(study, Split.VALIDATION, standing),
         evaluation=_reference_items(study, Split.TEST, standing),
-        start=_matching_start(study, network, network_values),
+        start=_matching_start(study, network, network_values) if labelled_only is None else None,
         seed=seed,
         device=device,
         round=study.next_round(),

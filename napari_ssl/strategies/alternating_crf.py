@@ -22,16 +22,20 @@ Defaults
     rescaling: Sec. 3.2. ED and ES of every unlabelled subject: Sec. 3.1 gives 20 slices a subject, two frames of ten.
 
 Open in the paper, settled here
-    momentum 0.9; five mean-field iterations; σβ counts 8-bit grey values; the kernels of Eq. 4 are normalised as in the
-    program of the paper's reference [6] (``crf_normalisation=none`` for Eq. 4 to the letter); a frame's CRF is run
-    slice by slice; the CRF also runs when the final network is deployed, in every arm alike.
+    momentum 0.9, no weight decay, a constant learning rate; the amounts of augmentation (`training.augment`); [0, 1] are
+    the percentiles 0.5 and 99.5 of the whole series; five mean-field iterations; σβ counts 8-bit grey values; the
+    kernels of Eq. 4 are normalised as in the program of the paper's reference [6] (``crf_normalisation=none`` for Eq. 4
+    to the letter); a frame's CRF is run slice by slice; the CRF also runs when the final network is deployed, in every
+    arm alike and with the paper's parameters, whatever the pseudo-labels were made with.
 
 Departures
     The residual U-Net is the default network; ``--network fcn17`` gives the paper's.
     In the clinician's version (`warm_start`) Θ begins with the study's promoted model instead of the 500 epochs, the
     accepted and corrected cases count as labelled, and `lab.review` lets a policy decide about each pseudo-label;
-    with the policy ``accept-all`` that is the published algorithm.
-    The optimiser's state (momentum) starts anew in each alternation.
+    with the policy ``accept-all`` that is the published algorithm. What is accepted or corrected inside a run stays in
+    U, with the weight λ, and is labelled anew in the next alternation.
+    The optimiser's state (momentum) and, where one is chosen, the learning-rate schedule start anew in each alternation.
+    A fixed number of epochs instead of "until the change of loss function was minimal".
 """
 
 from __future__ import annotations

@@ -7,12 +7,13 @@ Algorithm::
 over the labelled set L: the expert's labels and, in the clinician's version, the cases that were accepted or corrected.
 
 Defaults
-    residual U-Net, Dice + cross-entropy, AdamW, polynomial decay, strong augmentation: Isensee et al., Nature Methods
-    2021, as far as they fit a 2D network on a CPU. ``--preset paper`` gives Bai's supervised arm (SGD 0.001,
-    cross-entropy, 500 epochs).
+    Dice + cross-entropy, polynomial decay and the kinds of strong augmentation: Isensee et al., Nature Methods 2021.
+    ``--preset paper`` gives Bai's supervised arm (SGD 0.001, cross-entropy, 500 epochs).
 
 Departures
-    None of substance: there is no single published recipe.
+    From Isensee et al.: a small 2D residual U-Net without deep supervision, AdamW instead of SGD with Nesterov
+    momentum, no mirroring (`training.augment` says why), batches of 20 slices. ``quick`` begins with the study's
+    promoted model.
 """
 
 from __future__ import annotations

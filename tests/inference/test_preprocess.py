@@ -26,6 +26,11 @@ def test_window_is_the_percentiles_over_all_frames(dtype):
     assert intensity_window(image, NATIVE) == pytest.approx(np.percentile(image.astype(float), (0.5, 99.5)), rel=1e-6)
 
 
+def test_the_whole_range_of_a_signed_type_is_no_trouble():
+    image = np.array([-32768, 0, 32767], np.int16).reshape(1, 1, 1, 3)
+    assert intensity_window(image, Preprocessing(low_percentile=0, high_percentile=100)) == (-32768, 32767)
+
+
 def test_normalised_intensities_lie_in_zero_to_one_and_clip_the_tails():
     image = np.arange(4000, dtype=np.int16).reshape(2, 2, 25, 40)
     scaled = normalise(image, Preprocessing(low_percentile=10, high_percentile=90))
@@ -87,3 +92,12 @@ def test_centre_crop_and_its_inverse_share_the_centre(shape):
     kept = back != 0
     assert torch.equal(back[kept], original[kept])
     assert kept.sum() == 2 * min(shape[0], 16) * min(shape[1], 32)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.uint64])
+def test_intensities_far_from_zero_and_of_any_integer_type_are_normalised(dtype):
+    """A histogram from zero would take gigabytes."""
+    image = (np.arange(101).reshape(1, 1, 1, 101) + 4_000_000_000).astype(dtype)
+    preprocessing = Preprocessing(low_percentile=10, high_percentile=90)
+    np.testing.assert_allclose(intensity_window(image, preprocessing), (4_000_000_010, 4_000_000_090), rtol=1e-12)
+    np.testing.assert_allclose(normalise(image, preprocessing).ravel()[10:91], np.arange(81) / 80, atol=1e-6)

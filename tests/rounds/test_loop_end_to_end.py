@@ -344,6 +344,13 @@ def test_labelled_only_turns_the_other_labelled_cases_into_unlabelled_ones(study
     assert next(i for i in spec.items if i.case_id == "patient001").frames == (0, 1, 2)
 
 
+def test_an_experiment_with_fewer_labels_does_not_begin_with_a_model_that_knows_the_others(proposed):
+    overrides = {"warm_start": True}
+    order = {"strategy": "alternating-crf", "overrides": overrides, "network_overrides": TINY}
+    assert training_spec(proposed, **order).start is not None
+    assert training_spec(proposed, **order, labelled_only=["patient002"]).start is None
+
+
 def command(*words):
     result = CliRunner().invoke(main, [str(w) for w in words])
     return result
