@@ -98,6 +98,7 @@ def _card(
         "label_scheme": spec.label_scheme.to_dict(),
         "seed": spec.seed,
         "round": spec.round,
+        "started_from": spec.start.model_id if spec.start and lab.has_used_start else None,
         "parents": _parents(spec, lab),
         "training_cases": [[i.case_id, i.role.value, i.label_hash] for i in spec.items],
         "counts": dict(Counter(i.role.value for i in spec.items)),

@@ -22,11 +22,12 @@ Defaults
     rescaling: Sec. 3.2. ED and ES of every unlabelled subject: Sec. 3.1 gives 20 slices a subject, two frames of ten.
 
 Open in the paper, settled here
-    momentum 0.9, no weight decay, a constant learning rate; the amounts of augmentation (`training.augment`); [0, 1] are
-    the percentiles 0.5 and 99.5 of the whole series; five mean-field iterations; σβ counts 8-bit grey values; the
-    kernels of Eq. 4 are normalised as in the program of the paper's reference [6] (``crf_normalisation=none`` for Eq. 4
-    to the letter); a frame's CRF is run slice by slice; the CRF also runs when the final network is deployed, in every
-    arm alike and with the paper's parameters, whatever the pseudo-labels were made with.
+    momentum 0.9, no weight decay, a constant learning rate; the amounts of augmentation (`training.augment`); the
+    percentiles 0.5 and 99.5 of the whole series become 0 and 1; five mean-field iterations; σβ counts 8-bit grey
+    values; the kernels of Eq. 4 are normalised as in the program of the paper's reference [6]
+    (``crf_normalisation=none`` for Eq. 4 to the letter); a frame's CRF is run slice by slice; the CRF also runs when
+    the final network is deployed, in every arm alike and with the paper's parameters, whatever the pseudo-labels were
+    made with.
 
 Departures
     The residual U-Net is the default network; ``--network fcn17`` gives the paper's.
@@ -34,7 +35,7 @@ Departures
     accepted and corrected cases count as labelled, and `lab.review` lets a policy decide about each pseudo-label;
     with the policy ``accept-all`` that is the published algorithm. What is accepted or corrected inside a run stays in
     U, with the weight λ, and is labelled anew in the next alternation.
-    The optimiser's state (momentum) and, where one is chosen, the learning-rate schedule start anew in each alternation.
+    The optimiser's state (momentum) and the learning-rate schedule, if one is chosen, start anew in each alternation.
     A fixed number of epochs instead of "until the change of loss function was minimal".
 """
 

@@ -108,5 +108,5 @@ def test_a_network_that_gives_no_numbers_is_refused():
     """Its arg-max would be background everywhere."""
     network = nn.Conv2d(1, 3, 1)
     nn.init.constant_(network.weight, float("nan"))
-    with pytest.raises(JobError, match="not finite.*train it again"):
+    with pytest.raises(JobError, match=r"not finite.*train it again"):
         list(iter_frames(network, np.ones((1, 1, 8, 8), np.uint8), Preprocessing(), (1.0, 1.0, 1.0)))
