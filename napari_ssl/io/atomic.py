@@ -20,7 +20,7 @@ TEMPORARY_GLOB = ".tmp-*"
 def storage_error(path: Path, reason: str) -> StorageError:
     """Return the error that says what could not be written, the bytes that are free and what to do."""
     folder = path.parent
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     return StorageError(

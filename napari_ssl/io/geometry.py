@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 (the name its own documentation uses)
+import SimpleITK as sitk
 
 from napari_ssl.errors import GeometryError, ImageError
 

@@ -35,6 +35,7 @@ PLAUSIBLE_INTERVAL_MS = (2.0, 2000.0)
 """Time steps outside this range (cine: 15–60 ms, one frame per heart beat: ≈ 1000 ms) are a wrong unit."""
 
 _SIZE = 348
+_DATA_TYPES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2304)
 _SPATIAL_UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _TIME_UNITS_MS = {8: 1000.0, 16: 1.0, 24: 0.001}
 _AGREE = 1e-3
@@ -102,6 +103,8 @@ class NiftiHeader:
                 f"{path}: is no NIfTI-1 file (magic {magic!r}); Analyze and NIfTI-2 files must be converted to NIfTI-1"
             )
         dim = struct.unpack(order + "8h", raw[40:56])
+        if not 1 <= dim[0] <= 7:
+            raise ImageError(f"{path}: its header says {dim[0]} axes, NIfTI has 1 to 7; copy it again from its source")
         header = cls(
             path=path,
             dim=dim[1 : 1 + max(0, min(dim[0], 7))],
@@ -119,7 +122,26 @@ class NiftiHeader:
         )
         if not header.dim or min(header.dim) < 1:
             raise ImageError(f"{path}: size {header.dim} holds an axis without voxels; export the image again")
+        header._check(raw)
         return header
+
+    def _check(self, raw: bytes) -> None:
+        """Refuse what SimpleITK tells about in the terminal only, or takes for something else."""
+        if self.datatype not in _DATA_TYPES:
+            raise ImageError(f"{self.path}: NIfTI data type {self.datatype} does not exist; copy it again")
+        qform_code, quaternion = (
+            struct.unpack(self.byte_order + "h", raw[252:254])[0],
+            struct.unpack(self.byte_order + "6f", raw[256:280]),
+        )
+        for code, name, values in (
+            (qform_code, "qform", quaternion),
+            (self.sform_code, "sform", tuple(v for row in self.sform for v in row)),
+        ):
+            if code > 0 and not all(map(math.isfinite, values)):
+                raise GeometryError(
+                    f"{self.path}: its {name} holds {next(v for v in values if not math.isfinite(v))}, "
+                    "so that nobody knows where the image lies; write the true orientation into a copy and import that"
+                )
 
     @property
     def data_start(self) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from napari_ssl.errors import GeometryError, ImageError
 from napari_ssl.io.geometry import Geometry
-from napari_ssl.io.integrity import check_meta_image
+from napari_ssl.io.integrity import check_meta_header, check_meta_image
 from napari_ssl.io.nifti_header import NiftiHeader
 from napari_ssl.io.nifti_voxels import read_voxels
 
@@ -131,6 +132,8 @@ def _open(path: Path) -> tuple[sitk.ImageFileReader, ImageHeader, NiftiHeader | 
             _check_file(header_path)
         nifti = NiftiHeader.read(header_path)
         spacing = nifti.spacing_xyz_mm()
+    if path.suffix.lower() in (".mha", ".mhd"):
+        check_meta_header(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -187,12 +190,25 @@ def _check_values(data: NDArray[Any], path: Path) -> None:
         raise ImageError(f"{path}: holds {data.dtype} values; napari-ssl reads real numbers; export the magnitude")
     if data.dtype.kind == "f":
         n_bad = data.size - int(np.count_nonzero(np.isfinite(data)))
-        if n_bad:
+        if not n_bad:
+            _check_magnitude(data, path)
+        else:
             where = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(data)))
             raise ImageError(
                 f"{path}: {n_bad} voxels are NaN or infinite, the first at (t, z, y, x) = {where}: {data[where]}; "
                 "replace them by a number in a copy and import that"
             )
+
+
+def _check_magnitude(data: NDArray[Any], path: Path) -> None:
+    """Networks compute in 32 bits."""
+    limit = float(np.finfo(np.float32).max) / 4
+    low, high = float(data.min()), float(data.max())
+    if max(-low, high) > limit:
+        raise ImageError(
+            f"{path}: holds the value {high if high > -low else low:g}, 32-bit arithmetic ends at {limit:.2g}; "
+            "scale the values in a copy and import that"
+        )
 
 
 def _reason(error: Exception) -> str:
@@ -201,4 +217,7 @@ def _reason(error: Exception) -> str:
     if lines[-1].startswith("[nrrd]"):
         return lines[-1]
     telling = [line.partition("ERROR:")[2].strip() for line in lines if "ERROR:" in line]
-    return telling[-1] if telling else lines[-1]
+    reason = telling[-1] if telling else lines[-1]
+    if "allocate memory" in reason:
+        return "its header claims more voxels than this computer has memory for"
+    return re.sub(r"^\w+\(0x[0-9a-f]+\):\s*", "", reason)  # the address of an object tells nobody anything

@@ -5,7 +5,7 @@ import itertools
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from nibabel.nifti1 import Nifti1Image
 
 from napari_ssl.errors import GeometryError, ImageError
