@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from napari_ssl import __version__
-from napari_ssl.commands.options import JSON, catching, report, say
+from napari_ssl.commands.options import JSON, SEED, catching, report, say
 from napari_ssl.errors import MissingDependencyError
 
 __all__ = ["main"]
@@ -38,7 +38,7 @@ def main(context: click.Context) -> None:
 @main.command()
 @click.option("--headless", is_flag=True, help="A policy stands in for the clinician; no window.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@SEED
 @JSON
 @catching
 def demo(headless: bool, out: Path, seed: int, as_json: bool) -> None:

@@ -30,11 +30,13 @@ from napari_ssl.measures.evaluation import compare
 from napari_ssl.report.round_report import write_round_report
 from napari_ssl.rounds import prediction_spec, review_by_policy, training_spec
 from napari_ssl.rounds.policy_review import read_truth_folder
+from napari_ssl.study.settings import SETTINGS_FILE
 from napari_ssl.study.study import Study
 
 __all__ = ["has_display", "lines", "run"]
 
 _MARKER = "demo.json"
+_PARTS = ("images", "study", "report")
 _CROP = (80, 80)
 _BASELINE = {"duration": "400 iterations", "validate_every": 100}
 _RETRAINING = {"alternations": 3, "per_alternation": "100 iterations", "validate_every": 100}
@@ -68,10 +70,10 @@ def run(out: Path, *, headless: bool, seed: int, say: Say) -> dict[str, Any]:
     """
     out = out.resolve()
     former = read_document(out / _MARKER)
-    if former is not None and not headless:
-        say(f"Opening the demo study of before: {former['study']}")
-        return former
-    _make_room(out, former)
+    if former is not None and not headless and "study" in former:
+        say(f"Opening the demo study of before: {out / 'study'}")
+        return {**former, "study": str(out / "study")}
+    _make_room(out)
     clock = _Clock(say)
     study = _make_study(out, seed, clock)
     with study:
@@ -93,15 +95,23 @@ def run(out: Path, *, headless: bool, seed: int, say: Say) -> dict[str, Any]:
     return document
 
 
-def _make_room(out: Path, former: dict[str, Any] | None) -> None:
-    if former is not None:
-        shutil.rmtree(out)
-    if out.exists() and any(out.iterdir()):
-        unfinished = {p.name for p in out.iterdir()} <= {"images", "study", "report"}
-        if not unfinished:
-            raise StudyError(f"{out}: holds other files; give --out a folder that is new or empty")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+def _make_room(out: Path) -> None:
+    """Remove a former demo, never anything else and never what a person entered; leave the marker of a demo begun."""
+    there = {p.name for p in out.iterdir()} if out.is_dir() else set()
+    if (there and _MARKER not in there) or there - {_MARKER, *_PARTS}:
+        raise StudyError(f"{out}: holds files that no demo has made; give --out a folder that is new or empty")
+    if (out / "study" / SETTINGS_FILE).exists():
+        with Study.open(out / "study", read_only=True) as study:
+            people = sorted({d.reader for d in study.decisions() if not d.reader.startswith("policy:")})
+        if people or any((out / "study" / "journal").glob("*")):
+            raise StudyError(
+                f"{out}: holds a demo with decisions or strokes of {', '.join(people) or 'a reader'}; "
+                "give --out another folder, or remove this one"
+            )
+    for part in _PARTS:
+        if (out / part).exists():
+            shutil.rmtree(out / part)
+    write_document(out / _MARKER, {"unfinished": True})
 
 
 class _Clock:

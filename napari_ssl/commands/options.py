@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -13,11 +15,14 @@ import click
 
 from napari_ssl.errors import NapariSslError
 
-__all__ = ["DEVICE", "JSON", "STUDY", "catching", "report", "say"]
+__all__ = ["DEVICE", "JSON", "SEED", "STUDY", "catching", "names", "report", "say"]
 
 STUDY = click.argument("study", type=click.Path(path_type=Path, file_okay=False))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+SEED = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Decides what is left to chance."
+)
 
 
 def say(text: str) -> None:
@@ -34,6 +39,16 @@ def report(document: Any, as_json: bool, lines: Iterable[str]) -> None:
             click.echo(line)
 
 
+def names(option: str, text: str | None) -> list[str] | None:
+    """Read ``A,B,C``; None where the option was not given, wrong usage where it names nothing or something twice."""
+    if text is None:
+        return None
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise click.BadParameter("names no case; write CASE,CASE,… or leave the option out", param_hint=option)
+    return list(dict.fromkeys(found))
+
+
 def catching(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn the errors that are meant for people into one line and exit status 1."""
 
@@ -47,5 +62,26 @@ def catching(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             say("napari-ssl: stopped; the same command goes on where it was")
             sys.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # the border to the person at the terminal: whatever it is, it is one line
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # whoever reads the output has gone; click ends quietly
+            say(f"napari-ssl: {_unexpected(error)}")
+            sys.exit(1)
 
     return run
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "this computer ran out of memory; close other programs, or choose a smaller batch size or network"
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError):
+        return f"{text}; check that the name is right, the disk has room and the folder may be written, then try again"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    return (
+        f"unexpected error ({type(error).__name__}: {text}, at {where}); what was stored before is intact; "
+        "run 'napari-ssl study check' on the study and report this line"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from napari_ssl.commands.options import DEVICE, JSON, STUDY, catching, report, say
+from napari_ssl.commands.options import DEVICE, JSON, SEED, STUDY, catching, names, report, say
 from napari_ssl.core.case import Split
 from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, choose
 from napari_ssl.core.job import Event, EventKind
@@ -80,7 +80,7 @@ def _run(study: Path, make: Callable[[Any], Any], as_json: bool) -> dict[str, An
 @click.option("--policy-set", multiple=True, metavar="KEY=VALUE", help="A parameter of the policy; repeatable.")
 @click.option("--references", type=click.Path(path_type=Path), help="Folder with <case>.nii.gz that the oracle knows.")
 @click.option("--labelled", metavar="CASE,…", help="For experiments: only these keep their expert labels.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@SEED
 @DEVICE
 @JSON
 @catching
@@ -122,7 +122,7 @@ def train(
             policy_parameters=values,
             seed=seed,
             device=device,
-            labelled_only=labelled.split(",") if labelled else None,
+            labelled_only=names("--labelled", labelled),
         )
 
     result = _run(study, make, as_json)
@@ -175,7 +175,7 @@ def predict(
         lambda opened: prediction_spec(
             opened,
             model_id=model_id,
-            cases=cases.split(",") if cases else None,
+            cases=names("--cases", cases),
             crf=crf,
             keep_largest_component=largest_component,
             confidence=confidence,
