@@ -55,7 +55,6 @@ def perform(spec: Spec, run_folder: Path, emit: Emit, should_stop: ShouldStop, *
         emit(_event(EventKind.PARKED, message=str(parked), case_ids=list(parked.case_ids)))
         return Outcome(state=JobState.PARKED, error=parked)
     except Exception as error:  # the border of the job: whatever it is, it is told
-        _log.exception("the job failed")
         emit(Event(kind=EventKind.FAILED, data=failure_data(error)))
         return Outcome(state=JobState.FAILED, error=error)
     emit(Event(kind=EventKind.RESULT, data=result))
@@ -91,7 +90,10 @@ def main(arguments: list[str]) -> int:
     emit = EventWriter(options.run_folder).append
     try:
         with lease(options.run_folder, "child", timeout_s=_PREDECESSOR_GRACE_S):
-            perform(read_spec(options.run_folder), options.run_folder, emit, stop.is_set, attempt=options.attempt)
+            spec = read_spec(options.run_folder)
+            outcome = perform(spec, options.run_folder, emit, stop.is_set, attempt=options.attempt)
+        if outcome.state is JobState.FAILED:
+            _log.error("the job failed", exc_info=outcome.error)
     except NapariSslError as error:
         emit(Event(kind=EventKind.FAILED, data=failure_data(error)))
     return 0

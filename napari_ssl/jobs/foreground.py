@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from napari_ssl.core.job import Emit, Event, EventKind, Job, JobState, ShouldStop
-from napari_ssl.errors import JobError
+from napari_ssl.errors import JobError, NapariSslError, SpecError
 from napari_ssl.jobs.changes import adopt_parked, adopt_result
 from napari_ssl.jobs.child import Outcome, perform
 from napari_ssl.jobs.control import lease
-from napari_ssl.jobs.events import EventWriter
+from napari_ssl.jobs.events import EVENTS_FILE, EventWriter
 from napari_ssl.jobs.failures import describe
 from napari_ssl.jobs.spec import Spec, kind_of, read_spec
 from napari_ssl.study.study import Study
@@ -85,6 +85,8 @@ def _conclude(study: Study, job: Job, outcome: Outcome) -> dict[str, Any]:
         )
     if outcome.error is None:
         raise JobError(f"job {job.id} ended without a result")
+    if not isinstance(outcome.error, NapariSslError):
+        raise JobError(f"job {job.id}: {describe(outcome.error)} ({run_folder / EVENTS_FILE})") from outcome.error
     raise outcome.error
 
 
@@ -96,7 +98,7 @@ def _resumable(study: Study, spec: Spec) -> Job | None:
                 with lease(study.job_folder(job.id), timeout_s=_LEASE_WAIT_S):
                     if read_spec(study.job_folder(job.id)).hash == spec.hash:
                         return job
-            except JobError:
+            except (JobError, SpecError):  # somebody is at work on it, or its order is lost: begin anew
                 continue
     return None
 

@@ -71,3 +71,24 @@ def test_an_order_that_another_process_is_working_on_is_not_touched(study, order
         run_here(study, order(count=1, step_s=0), lambda e: None, lambda: False)
     assert len(study.jobs()) == 2
     assert study.job(job.id).state is JobState.RUNNING
+
+
+def test_an_unfinished_run_whose_order_is_lost_is_in_nobodys_way(study, order):
+    job = study.create_job("predict", order(count=1, step_s=0).to_dict())
+    study.update_job(job.id, state=JobState.FAILED)
+    (study.job_folder(job.id) / "spec.json").unlink()
+    assert run_here(study, order(count=1, step_s=0), lambda e: None, lambda: False)
+    assert study.job(job.id).state is JobState.FAILED
+
+
+def test_an_unexpected_failure_is_told_in_words_with_the_place_of_its_record(study, order, monkeypatch, capsys):
+    from napari_ssl.jobs.spec import program
+
+    def execute(*_):
+        raise ZeroDivisionError("1/0")
+
+    spec = order(count=1, step_s=0)
+    monkeypatch.setattr(program("predict"), "execute", execute)
+    with pytest.raises(JobError, match=r"ZeroDivisionError.*events\.jsonl"):
+        run_here(study, spec, lambda e: None, lambda: False)
+    assert capsys.readouterr().err == ""
