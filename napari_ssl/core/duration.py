@@ -24,6 +24,10 @@ class Duration:
         match = re.fullmatch(r"\s*(\d{1,7})\s*(epoch|iteration)s?\s*", text)
         if not match:
             raise CatalogueError(f"duration {text!r}: write a number and a unit, e.g. '500 epochs' or '300 iterations'")
+        if not int(match[1]):
+            raise CatalogueError(
+                f"duration {text!r}: a network that is not trained at all is no model; write 1 or more"
+            )
         return cls(int(match[1]), match[2] + "s")
 
     def iterations(self, n_slices: int, batch_size: int) -> int:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from napari_ssl.core.case import Case, Split
 from napari_ssl.errors import ImageError, NapariSslError
+from napari_ssl.io.documents import read_document
 from napari_ssl.io.images import hash_file
 from napari_ssl.study.jobs import SPEC_FILE, JobRoom
 from napari_ssl.study.journal import JOURNAL_SUFFIX
@@ -93,7 +94,7 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
         return {
             "name": self.name,
             "folder": str(self.folder),
-            "read_only": self.read_only,
+            "read_only": not self._database.may_be_written(),
             "label_scheme": self.label_scheme.to_dict(),
             "n_cases": len(rows),
             "n_subjects": len({row.subject_id for row in rows}),
@@ -179,8 +180,9 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
         for model in self.models():
             folder = inside(self.folder, f"models/{model.id}")
             if not (folder / CARD_FILE).is_file():
-                message = f"model {model.id}: its card is absent"
-                yield _lost(folder / CARD_FILE, message)
+                yield _lost(folder / CARD_FILE, f"model {model.id}: its card is absent")
+            elif read_document(folder / CARD_FILE) is None:
+                yield _lost(folder / CARD_FILE, f"model {model.id}: its card is damaged")
             if not (folder / WEIGHTS_FILE).is_file():
                 yield _lost(folder / WEIGHTS_FILE, f"model {model.id}: its weights are absent")
             elif hash_file(folder / WEIGHTS_FILE) != self.model_weights_hash(model.id):

@@ -60,9 +60,13 @@ class Database:
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
+    def may_be_written(self) -> bool:
+        """Whether folder and database can be written, however they were opened."""
+        return os.access(self.path.parent, os.W_OK) and os.access(self.path, os.W_OK)
+
     def _connect_read_only(self) -> sqlite3.Connection:
         """Connect without writing; a write-ahead log needs side files, unless the database is at rest (immutable)."""
-        if os.access(self.path.parent, os.W_OK) and os.access(self.path, os.W_OK):
+        if self.may_be_written():
             connection = self._connect()
             connection.execute("PRAGMA query_only=ON")
             return connection
@@ -157,7 +161,12 @@ class Database:
         if not self.path.is_file():
             raise StudyError(f"{self.path}: absent; restore the file from the study's backups folder")
         revision = self.revision()
-        if revision is not None and revision not in REVISIONS:
+        if revision is None:  # `create` fills it before the study gets its settings: it was emptied afterwards
+            raise StudyError(
+                f"{self.path}: damaged, it does not say of which version its tables are (the file was emptied or "
+                "replaced); restore it from a backup (the study's backups folder). Nothing was changed"
+            )
+        if revision not in REVISIONS:
             raise StudyVersionError(
                 f"{self.path}: its tables are of version {revision!r}, this program knows versions up to "
                 f"{REVISIONS[-1]}; update napari-ssl. Nothing was changed"

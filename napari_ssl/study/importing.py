@@ -21,6 +21,7 @@ from napari_ssl.io.layouts.item import ImportItem
 from napari_ssl.study import schema
 from napari_ssl.study.base import member
 from napari_ssl.study.labels import LabelRoom
+from napari_ssl.study.storage import inside
 
 __all__ = ["SPLIT_FRACTIONS", "ImportReport", "ImportRoom"]
 
@@ -161,8 +162,9 @@ class ImportRoom(LabelRoom):
             if item.label_paths:
                 labels, frames = self._reference_labels(item, case)
                 entry = self._entry(case, labels, Source.REFERENCE, frames, None, None, None)
-                if not is_new and self._existing(entry) is not None:
-                    return False
+                known = None if is_new else self._existing(entry)
+                if known is not None and inside(self.folder, known.label_path).is_file():
+                    return False  # a file that was lost is written again
                 self._write(entry["label_path"], labels, geometry, written)
             elif not is_new:
                 return False

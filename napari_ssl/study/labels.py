@@ -79,10 +79,12 @@ class LabelRoom(StoredLabelRoom):
                 f"got {confidence.dtype} of shape {confidence.shape}"
             )
         known = self._existing(entry)
-        if known is not None:
-            return known
         written: list[Path] = []
         geometry = self._geometry(row)
+        if known is not None:
+            if not inside(self.folder, known.label_path).is_file():  # it was lost
+                self._write(known.label_path, labels, geometry, written)
+            return known
         try:
             self._write(entry["label_path"], labels, geometry, written)
             if confidence is not None:
@@ -135,9 +137,12 @@ class LabelRoom(StoredLabelRoom):
             for file, key in zip(files, ("label_path", "confidence_path"), strict=False):
                 place_file(file, inside(self.folder, entry[key]), link=True)
             known = self._insert(entry)
-        elif confidence_file is not None and known.confidence_path is not None:
-            # The same labels with confidence of another kind: no new version, the newer map.
-            place_file(files[1], inside(self.folder, known.confidence_path), link=True)
+        else:
+            if not inside(self.folder, known.label_path).is_file():  # it was lost
+                place_file(label_file, inside(self.folder, known.label_path), link=True)
+            if confidence_file is not None and known.confidence_path is not None:
+                # The same labels with confidence of another kind: no new version, the newer map.
+                place_file(files[1], inside(self.folder, known.confidence_path), link=True)
         for file in files:
             with storage_errors(file):
                 file.unlink(missing_ok=True)

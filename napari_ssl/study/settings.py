@@ -68,6 +68,12 @@ def write_settings(folder: Path, settings: StudySettings) -> None:
     write_bytes(folder / SETTINGS_FILE, ("\n".join(lines) + "\n").encode())
 
 
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):  # a single text would become its letters
+        raise StudyError(f"reject_reasons is {value!r}, expected a list of texts")
+    return tuple(value)
+
+
 def read_settings(folder: Path) -> StudySettings:
     """Read ``study.toml``.
 
@@ -101,7 +107,7 @@ def read_settings(folder: Path) -> StudySettings:
             name=data["name"],
             label_scheme=LabelScheme.from_dict(data["label_scheme"]),
             preprocessing=Preprocessing(**data["preprocessing"]),
-            reject_reasons=tuple(data["reject_reasons"]),
+            reject_reasons=_texts(data["reject_reasons"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, NapariSslError) as error:
         raise StudyError(f"{path}: malformed ({type(error).__name__}: {error}); correct or restore it") from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from napari_ssl.errors import StudyError
+from napari_ssl.errors import StorageError, StudyError
 from napari_ssl.io.atomic import replacing, storage_error
 
 __all__ = ["inside", "make_folder", "place_file", "relative_name", "storage_errors"]
@@ -53,8 +53,15 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents; StorageError when that is refused."""
-    with storage_errors(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StorageError(
+            f"{folder}: cannot be made a folder, a file (or a link that leads nowhere) is in its place or above it; "
+            "choose another place or move that file away"
+        ) from error
+    except OSError as error:
+        raise storage_error(folder, error.strerror or str(error)) from error
 
 
 def place_file(source: Path, target: Path, *, link: bool = False) -> None:

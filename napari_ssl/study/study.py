@@ -55,6 +55,10 @@ class Study(ImportRoom, CheckRoom):
             The folder cannot be written.
         """
         folder = Path(folder).absolute()
+        settings = StudySettings(
+            name=name or folder.name, label_scheme=label_scheme, preprocessing=preprocessing or Preprocessing()
+        )
+        make_folder(folder)
         if (folder / SETTINGS_FILE).exists():
             raise StudyError(f"{folder}: has a {SETTINGS_FILE} already; open that study or choose another folder")
         if (folder / DATABASE_FILE).exists():
@@ -62,10 +66,6 @@ class Study(ImportRoom, CheckRoom):
                 f"{folder}: has a {DATABASE_FILE} without {SETTINGS_FILE}; restore {SETTINGS_FILE}, or remove "
                 f"{DATABASE_FILE} if the making of this study was interrupted"
             )
-        settings = StudySettings(
-            name=name or folder.name, label_scheme=label_scheme, preprocessing=preprocessing or Preprocessing()
-        )
-        make_folder(folder)
         for part in ("labels", "predictions", "models", "runs", "journal"):
             make_folder(folder / part)
         database = Database(folder, read_only=False)
@@ -74,6 +74,8 @@ class Study(ImportRoom, CheckRoom):
             write_settings(folder, settings)
         except BaseException:
             database.close()
+            for suffix in ("", "-wal", "-shm"):  # there was none before: the next attempt finds room
+                (folder / f"{DATABASE_FILE}{suffix}").unlink(missing_ok=True)
             raise
         return cls(folder, settings, database)
 
