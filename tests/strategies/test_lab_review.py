@@ -15,12 +15,14 @@ from napari_ssl.core.catalogue import POLICIES, CRFParameters
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.core.training import Role, StartModel
 from napari_ssl.errors import CatalogueError, CheckpointError, ImageError, LabelError, SpecError
+from napari_ssl.io.images import hash_file
 from napari_ssl.networks import save_weights
 from napari_ssl.rounds import ParkedForReview, execute
 from napari_ssl.strategies.frames import spread_frames
 from napari_ssl.strategies.items import ItemSet
 from napari_ssl.strategies.lab import Lab
 from napari_ssl.strategies.policies import Proposal, make_policy
+from napari_ssl.strategies.theta import Theta
 
 
 @pytest.fixture
@@ -153,6 +155,21 @@ def test_a_pseudo_label_file_that_is_gone_or_damaged_is_made_again(lab_with_labe
     assert [i.label_hash for i in again] == [i.label_hash for i in labels]
     assert gone.is_file()
     assert damaged.read_bytes() == before
+
+
+def test_labels_that_another_program_refined_are_not_taken_for_this_ones(lab_with_labels, monkeypatch):
+    """A run that is resumed where the CRF's program has changed does not mix both in one step."""
+    lab, labels = lab_with_labels()
+    soft = lab.predict(Theta(path=lab.folder / "gone", hash="0"), lab.unlabelled)
+    with pytest.raises(CheckpointError):
+        lab.refine(soft, crf=CRFParameters(), step="another network")
+    theta = next(lab.folder.glob("steps/*/weights.safetensors"))
+    soft = lab.predict(Theta(path=theta, hash=hash_file(theta)), lab.unlabelled)
+    same = lab.refine(soft, crf=CRFParameters(), step="labels")
+    assert [i.label_path for i in same] == [i.label_path for i in labels]
+    monkeypatch.setattr("napari_ssl.strategies.lab.which_backend", lambda crf: "another")
+    other = lab.refine(soft, crf=CRFParameters(), step="labels")
+    assert not {i.label_path for i in other} & {i.label_path for i in labels}
 
 
 def test_a_clinician_is_not_asked_about_nothing(lab_with_labels):
