@@ -71,8 +71,8 @@ class Preprocessing:
         object.__setattr__(self, "crop_yx", tuple(int(c) for c in self.crop_yx))
         if not (self.pixel_spacing_mm == 0 or 0.05 <= self.pixel_spacing_mm <= 50):
             raise SpecError(f"pixel_spacing_mm must be 0 (native) or 0.05 to 50, got {self.pixel_spacing_mm}")
-        if len(self.crop_yx) != 2 or any(c < 16 or c % 16 for c in self.crop_yx):
-            raise SpecError(f"crop_yx must be two multiples of 16, got {self.crop_yx}")
+        if len(self.crop_yx) != 2 or any(not 16 <= c <= 4096 or c % 16 for c in self.crop_yx):
+            raise SpecError(f"crop_yx must be two multiples of 16 from 16 to 4096, got {self.crop_yx}")
         if not 0 <= self.low_percentile < self.high_percentile <= 100:
             raise SpecError(
                 f"percentiles must be 0 <= low < high <= 100, got {self.low_percentile}, {self.high_percentile}"

@@ -74,6 +74,23 @@ def settle(study: Study, job_id: str) -> bool:
         return False
 
 
+FOREGROUND_MARK = "foreground"
+"""Lies in the folder of a run that a command works on; left behind when the command is killed."""
+
+
+def _pause_foreground(study: Study, job: Job, run_folder: Path) -> bool:
+    """Pause a run whose command is gone: what a person ran in a terminal does not go on in the background by itself."""
+    mark = run_folder / FOREGROUND_MARK
+    if not mark.exists():
+        return False
+    message = "The command that ran it has ended; resume it here, or give the same command again."
+    with suppress(StorageError):
+        EventWriter(run_folder).append(Event(kind=EventKind.NOTICE, data={"message": message}))
+    study.update_job(job.id, state=JobState.PAUSED, message=message)
+    mark.unlink(missing_ok=True)
+    return True
+
+
 def recover(study: Study) -> list[Job]:
     """Mark running jobs whose processes are gone as interrupted; return the jobs that should be handed to an engine.
 
@@ -91,6 +108,8 @@ def recover(study: Study) -> list[Job]:
             with lease(run_folder):
                 job = study.job(job.id)
                 request = read_request(run_folder)
+                if job.state is JobState.RUNNING and _pause_foreground(study, job, run_folder):
+                    continue
                 if job.state is JobState.RUNNING:
                     tell_lost(study, job, run_folder, "The background engine or the computer was shut down")
                 if request is not None and not job.state.is_over:

@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_ssl.core.job import Emit, Event, EventKind, Job, JobState, ShouldStop
 from napari_ssl.errors import JobError, NapariSslError, SpecError
-from napari_ssl.jobs.changes import adopt_parked, adopt_result
+from napari_ssl.jobs.changes import FOREGROUND_MARK, adopt_parked, adopt_result
 from napari_ssl.jobs.child import Outcome, perform
 from napari_ssl.jobs.control import lease
 from napari_ssl.jobs.events import EVENTS_FILE, EventWriter
@@ -54,6 +54,8 @@ def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> d
 
     with lease(run_folder, timeout_s=_LEASE_WAIT_S), lease(run_folder, "child"):
         study.update_job(job.id, state=JobState.RUNNING, attempts=job.attempts + 1, message="In the foreground")
+        mark = run_folder / FOREGROUND_MARK
+        mark.touch()
         try:
             outcome = perform(spec, run_folder, tell, should_stop, attempt=job.attempts + 1)
             return _conclude(study, job, outcome)
@@ -65,6 +67,8 @@ def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> d
             if study.job(job.id).state is JobState.RUNNING:
                 study.update_job(job.id, state=JobState.FAILED, message=describe(error))
             raise
+        finally:
+            mark.unlink(missing_ok=True)
 
 
 def _conclude(study: Study, job: Job, outcome: Outcome) -> dict[str, Any]:

@@ -270,3 +270,9 @@ def test_the_error_tree_is_complete_and_drawn():
 
 def test_roles_of_structures_are_known_by_name():
     assert StructureRole("lv_cavity") is StructureRole.LV_CAVITY
+
+
+@pytest.mark.parametrize("crop", [(0, 16), (17, 32), (1_000_000, 1_000_000), (32,), (-16, 32)])
+def test_a_crop_that_no_network_can_take_is_refused(crop):
+    with pytest.raises(SpecError, match="multiples of 16"):
+        Preprocessing(crop_yx=crop)

@@ -8,9 +8,11 @@ import pytest
 
 from napari_ssl.core.job import EventKind, JobState
 from napari_ssl.errors import ImageError, JobError
+from napari_ssl.jobs.changes import FOREGROUND_MARK, recover
 from napari_ssl.jobs.control import lease
 from napari_ssl.jobs.events import read_events
 from napari_ssl.jobs.foreground import run_here
+from napari_ssl.jobs.spec import kind_of
 
 
 def test_a_job_in_the_foreground_is_recorded_told_and_adopted(study, order):
@@ -92,3 +94,17 @@ def test_an_unexpected_failure_is_told_in_words_with_the_place_of_its_record(stu
     with pytest.raises(JobError, match=r"ZeroDivisionError.*events\.jsonl"):
         run_here(study, spec, lambda e: None, lambda: False)
     assert capsys.readouterr().err == ""
+
+
+def test_a_command_that_was_killed_leaves_a_paused_run_that_no_engine_takes_up(study, order):
+    """A window that is opened on the study must not train what somebody ran, and ended, in a terminal."""
+    spec = order(count=3, step_s=0)
+    job = study.create_job(kind_of(spec), spec.to_dict())
+    study.update_job(job.id, state=JobState.RUNNING, attempts=1)
+    (study.job_folder(job.id) / FOREGROUND_MARK).touch()
+    assert recover(study) == []
+    assert study.job(job.id).state is JobState.PAUSED
+    assert "give the same command again" in study.job(job.id).message
+    assert run_here(study, spec, lambda e: None, lambda: False)["n"] == 3
+    assert not (study.job_folder(job.id) / FOREGROUND_MARK).exists()
+    assert len(study.jobs()) == 1
