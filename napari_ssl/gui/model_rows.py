@@ -166,7 +166,8 @@ def provenance(
         f"{model.id}: round {model.round}, {model.state.value}, made {_when(model.created_at)}",
         f"Strategy: {strategy.title if strategy else model.strategy}" + (f" ({strategy.paper})" if strategy else ""),
         f"Network: {network.title if network else model.network}",
-        f"Started from: {', '.join(model.parents) or 'random weights'}",
+        f"Started from: {card.get('started_from') or 'random weights'}",
+        f"Models before it (weights or proposals that it learned from): {', '.join(model.parents) or 'none'}",
         f"Order: {model.spec_hash[:16]}, seed {card.get('seed', '–')}, device {card.get('device', '–')}, "
         f"{card.get('threads', '–')} thread(s), policy {card.get('policy', '–')}",
         f"Learned from {sum(counts.values())} cases: " + ", ".join(f"{n} {role}" for role, n in counts.items()),

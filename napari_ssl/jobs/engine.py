@@ -50,6 +50,10 @@ def _configuration(folder: Path) -> dict[str, Any]:
         "distributed.worker.http.routes": [],
         "distributed.scheduler.allowed-failures": 3,
         "distributed.scheduler.worker-ttl": None,
+        # Idle, the engine shall cost nothing: it is not watched by its own profiler and clock many times a second.
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "10s",
+        "distributed.worker.profile.enabled": False,
         "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": n_threads(),
     }
 

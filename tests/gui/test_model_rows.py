@@ -81,7 +81,11 @@ def test_provenance_names_the_reader_behind_an_accepted_case():
         model_id="r001",
         comment="good",
     )
-    card = {"training_cases": [["p1", "labelled", "h1"], ["p7", "accepted", "h7"]], "parameters": {"lam": 1.0}}
+    card = {
+        "started_from": "r001",
+        "training_cases": [["p1", "labelled", "h1"], ["p7", "accepted", "h7"]],
+        "parameters": {"lam": 1.0},
+    }
     text = provenance(model("r002", parents=("r001",)), card, [], [decision])
     assert "p7  accepted by dr-x" in text and "proposed by r001: good" in text
     assert "Started from: r001" in text and "1 labelled, 1 accepted" in text
