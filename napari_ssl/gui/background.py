@@ -11,9 +11,15 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_ssl.errors import NapariSslError
 
-__all__ = ["BackgroundTask", "in_words"]
+__all__ = ["BackgroundTask", "in_words", "sentence"]
 
 _log = logging.getLogger(__name__)
+
+
+def sentence(text: str) -> str:
+    """Return text that another sentence may follow."""
+    text = text.strip()
+    return text if not text or text[-1] in ".!?…" else f"{text}."
 
 
 def in_words(error: BaseException) -> str:

@@ -87,11 +87,21 @@ class CaseCanvas:
         """All layers that belong to the workspace."""
         return tuple(self._layers.values())
 
-    def show(self, loaded: LoadedCase, scheme: LabelScheme) -> None:
-        """Put a case on the canvas; frame, slice and zoom are up to the caller."""
+    def show(self, loaded: LoadedCase, scheme: LabelScheme, place: tuple[int, int] = (0, 0)) -> None:
+        """Put a case on the canvas at frame and slice `place`; the zoom is up to the caller."""
         self._layers = {name: layer for name, layer in self._layers.items() if layer in self.viewer.layers}
         if scheme != self.scheme:
             self._set_scheme(scheme)
+        if self._layers:
+            with compat.changed_at_once(self.viewer, tuple(self._layers.values()), place):
+                self._set_layers(loaded)
+        else:
+            self._set_layers(loaded)
+        compat.clear_history(self.labels)
+        self._blanked = {}
+        self.viewer.layers.selection.active = self.labels
+
+    def _set_layers(self, loaded: LoadedCase) -> None:
         scale = (1.0, *loaded.case.spacing_zyx_mm)
         self._set_image(loaded, scale)
         self._set_confidence(loaded.confidence, loaded.labels.shape, scale)
@@ -103,12 +113,9 @@ class CaseCanvas:
             if data is not None or name in self._layers:
                 empty = np.broadcast_to(np.uint8(0), loaded.labels.shape)
                 self._set_labels(name, empty if data is None else data, scale, tint=_TINTS[name])
-        compat.clear_history(self.labels)
         for name, visible in self._blanked.items():
             if name in self._layers:
                 self._layers[name].visible = visible
-        self._blanked = {}
-        self.viewer.layers.selection.active = self.labels
 
     def _set_scheme(self, scheme: LabelScheme) -> None:
         self.scheme = scheme

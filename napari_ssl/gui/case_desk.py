@@ -6,6 +6,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ssl.errors import NapariSslError
+from napari_ssl.gui import compat
 from napari_ssl.gui.background import in_words
 from napari_ssl.gui.canvas import CaseCanvas
 from napari_ssl.gui.edit import Change, EditTracker
@@ -87,7 +88,7 @@ class CaseDesk(QObject):
         loaded = self.session.loaded
         if loaded is None:
             return
-        self._remember_view(loaded)
+        self.remember_view()
         if self.session.is_edited:
             self._known_strokes.add(loaded.case.id)
         try:
@@ -95,11 +96,13 @@ class CaseDesk(QObject):
         except (NapariSslError, OSError) as error:
             self.message.emit(in_words(error), "error", ())
         if self.canvas.labels is not None:
+            compat.drop_polygon(self.canvas.labels)
             self.canvas.labels.editable = False
 
-    def _remember_view(self, loaded: LoadedCase) -> None:
-        camera, image = self.viewer.scene.camera, self.canvas.image
-        if image is None or image not in self.viewer.layers:
+    def remember_view(self) -> None:
+        """Keep how the case is looked at, for the next time."""
+        camera, image, loaded = self.viewer.scene.camera, self.canvas.image, self.session.loaded
+        if loaded is None or image is None or image not in self.viewer.layers:
             return
         self.memory.remember(
             loaded.case.id,
@@ -117,29 +120,40 @@ class CaseDesk(QObject):
     def _show(self, loaded: LoadedCase) -> None:
         case = loaded.case
         self._wanted = None
-        self.canvas.show(loaded, self.study.label_scheme)
+        view = self.memory.recall(case.id)
+        place = self._first_place(loaded, view)
+        self.navigator.set_shape(case.n_frames, case.n_slices)
+        self.canvas.show(loaded, self.study.label_scheme, place)
         labels = self.canvas.labels
         labels.editable = not self.study.read_only
         if self._tracker is None or self._tracker.layer is not labels:
             self._tracker = EditTracker(labels, on_change=self._changed, show=self.navigator.go)
-        view = self.memory.recall(case.id)
         decided = loaded.decision is not None
         self.session.open(
             loaded,
             flags=loaded_flags(view) if not decided else (),
             comment=loaded.decision.comment if decided else str(view.get("comment", "")),
         )
-        self._place(loaded, view)
+        self.navigator.go(*place)
+        self._moved(*self.navigator.place)
+        self._set_camera(loaded, view)
         self.opened.emit(loaded)
         self._tell_recovered(loaded)
 
-    def _place(self, loaded: LoadedCase, view: dict) -> None:
-        """Restore frame, slice, zoom and contrast; a first look begins at ED in the middle slice, fitted."""
+    @staticmethod
+    def _first_place(loaded: LoadedCase, view: dict) -> tuple[int, int]:
+        """Return frame and slice of the last look; a first look begins at ED in the middle slice."""
         case = loaded.case
-        self.navigator.set_shape(case.n_frames, case.n_slices)
         phase = next((c.ed_frame for c in loaded.curves.values() if c.ed_frame is not None), case.ed_frame or 0)
-        self.navigator.go(view.get("frame", phase), view.get("slice", case.n_slices // 2))
-        self._moved(*self.navigator.place)
+        if not isinstance(view.get("frame", 0), int) or not isinstance(view.get("slice", 0), int):
+            view = {}  # the file was edited by hand
+        wanted = (view.get("frame", phase), view.get("slice", case.n_slices // 2))
+        limits = (case.n_frames, case.n_slices)
+        return tuple(int(np.clip(w, 0, n - 1)) for w, n in zip(wanted, limits, strict=True))
+
+    def _set_camera(self, loaded: LoadedCase, view: dict) -> None:
+        """Restore zoom and contrast; a first look fits the image."""
+        case = loaded.case
         grid = (case.shape_tzyx[2:], case.spacing_zyx_mm)
         if {"zoom", "center"} <= view.keys():
             self.viewer.scene.camera.center = tuple(view["center"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +11,14 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
     from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 __all__ = [
     "canvas_widget",
+    "changed_at_once",
     "clear_history",
+    "drop_polygon",
     "hide_welcome",
     "history_item_indices",
     "insert_above_canvas",
@@ -80,6 +84,35 @@ def peek_redo(layer: Labels) -> list[Any] | None:
 def clear_history(layer: Labels) -> None:
     """Forget undo and redo, e.g. after other labels were put into the layer."""
     layer._reset_history()
+
+
+def drop_polygon(layer: Labels) -> None:
+    """Forget a polygon that was begun and not closed; napari keeps its corners whatever the layer shows."""
+    layer._overlays["polygon"].points = []
+
+
+@contextmanager
+def changed_at_once(viewer: napari.Viewer, layers: Sequence[Layer], place: Sequence[int]) -> Iterator[None]:
+    """Change data and scales of several layers, then go to frame and slice `place`, and slice each layer once.
+
+    By itself napari lays out and slices all layers after each of these changes, about ten times for a case.
+    """
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(layer._block_refresh())
+            for emitter in (layer.events.data, layer.events.scale):
+                stack.enter_context(emitter.blocker(viewer._on_layers_change))
+        for emitter in (viewer.dims.events.point, viewer.dims.events.current_step):
+            stack.enter_context(emitter.blocker(viewer._update_layers))
+        yield
+        for layer in layers:
+            layer._clear_extent()
+        viewer._on_layers_change()
+        first = viewer.dims.ndim - 4
+        viewer.dims.set_current_step((first, first + 1), tuple(place))
+    for layer in viewer.layers:
+        layer._slicing_state.set_slice_input_from_dims(viewer.dims, force=True)
+        layer.refresh()
 
 
 def _atom_indices(atom: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -86,6 +86,7 @@ class CurvePlot(pg.PlotWidget):
         self.x = np.zeros(0)
         self._lines: dict[str, tuple[pg.PlotDataItem, pg.PlotDataItem]] = {}
         self._volumes: dict[str, NDArray[np.float64]] = {}
+        self._drawn: dict[str, str] = {}
         self._limits = (0.0, 1.0)
         self.hideButtons()
         self.setMenuEnabled(False)
@@ -130,14 +131,16 @@ class CurvePlot(pg.PlotWidget):
         self.x = np.asarray(first.time_ms, float) if timed else np.arange(len(first.volume_ml), dtype=float)
         self.getPlotItem().setLabel("bottom", "Time (ms)" if timed else "Frame")
         self.getPlotItem().setLabel("left", "ml")
-        self._remove_lines()
-        for index, (name, curve) in enumerate(curves.items()):
-            self._lines[name] = self._add_lines(index, hues[name])
+        if self._drawn != {name: hues[name] for name in curves}:
+            self._remove_lines()
+            self._lines = {name: self._add_lines(index, hues[name]) for index, name in enumerate(curves)}
+            self._drawn = {name: hues[name] for name in curves}
+        for name, curve in curves.items():
             self._volumes[name] = np.array(curve.volume_ml, float)
             self._draw(name)
             earlier = ghost.get(name)
-            if earlier is not None and earlier.volume_ml.shape == self.x.shape:
-                self._lines[name][1].setData(self.x, earlier.volume_ml, connect="finite")
+            fits = earlier is not None and earlier.volume_ml.shape == self.x.shape
+            self._lines[name][1].setData(*((self.x, earlier.volume_ml) if fits else ([], [])), connect="finite")
         self._fit(list(self._volumes.values()) + [c.volume_ml for c in ghost.values()])
         for phase, frame in (("ED", first.ed_frame), ("ES", first.es_frame)):
             self.set_phase(phase, frame)

@@ -179,7 +179,10 @@ class KeyFilter(QObject):
     table : KeyTable
     run : mapping of action to callable
     digit : callable
-        Called with a digit; returns whether it was wanted (a reason is being chosen).
+        Called with a digit (a reason may be asked for). napari gets no digits: a second too late, the digit of a
+        reason would choose its eraser, or its tool that moves the labels over the image.
+    cancel : callable
+        Called for Escape; returns whether there was something to call off.
     """
 
     def __init__(
@@ -187,12 +190,14 @@ class KeyFilter(QObject):
         table: KeyTable,
         run: Mapping[str, Callable[[], object]],
         digit: Callable[[int], bool],
+        cancel: Callable[[], bool],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self.table = table
         self._run = dict(run)
         self._digit = digit
+        self._cancel = cancel
         self._watched: list[QWidget] = []
         self.active = True
 
@@ -229,7 +234,9 @@ class KeyFilter(QObject):
                 self._run[action]()
             event.accept()
             return True
-        if digit is not None and not event.isAutoRepeat() and self._digit(digit):
+        if digit is not None:
+            if not event.isAutoRepeat():
+                self._digit(digit)
             event.accept()
             return True
-        return False
+        return text == "Esc" and self._cancel()

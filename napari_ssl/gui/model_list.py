@@ -57,8 +57,9 @@ class ModelList(QWidget):
         self.setFixedHeight(132)
 
     def show_models(self, models: Sequence[Model]) -> None:
-        """Show these models, given oldest first; the selected one stays selected, else the newest is."""
-        selected = self.selected_model()
+        """Show these models, given oldest first; the selected one stays selected unless a newer one has come."""
+        before = {m.id for m in self._models}
+        selected = self.selected_model() if models and models[-1].id in before else None
         self._models = list(reversed(models))
         self.table.blockSignals(True)
         self.table.setRowCount(len(self._models))

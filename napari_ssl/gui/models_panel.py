@@ -264,7 +264,7 @@ class ModelsPanel(QWidget):
             self.banner.show_message(f"{model.id} was put aside.")
             return
         self.banner.show_message(
-            f"{model.id} proposes the labels from now on.", actions=[("Relabel the remaining cases", self.relabel)]
+            f"{model.id} proposes the labels from now on.", actions=[("Relabel now", self.relabel)]
         )
         self.model_promoted.emit(model.id)
 

@@ -118,7 +118,9 @@ class Navigator(QObject):
             self.moved.emit(*place)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Wheel: slice; with Shift: time; with Ctrl: zoom. Alt stays napari's."""
+        """Wheel: slice; with Shift: time; with Ctrl: zoom. Alt stays napari's. A press halts the cine."""
+        if event.type() == QEvent.Type.MouseButtonPress:
+            self.stop()  # a stroke would run over the frames that go by
         if event.type() != QEvent.Type.Wheel or len(self.viewer.dims.current_step) < 4:
             return False
         modifiers = event.modifiers()

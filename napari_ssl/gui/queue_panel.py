@@ -94,7 +94,7 @@ class QueuePanel(QWidget):
         combo = QComboBox()
         combo.setAccessibleName(name)
         combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        combo.setMinimumContentsLength(7)
+        combo.setMinimumContentsLength(6)
         for text, data in items:
             combo.addItem(text, data)
         return combo
@@ -114,20 +114,20 @@ class QueuePanel(QWidget):
         header.setSectionsClickable(True)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in enumerate((92, 92, 48, 46, 56, 52, 80, 76)):
+        for column, width in enumerate((86, 88, 46, 44, 56, 52, 80, 76)):
             table.setColumnWidth(column, width)
         return table
 
     def _lay_out(self) -> None:
         grid = QGridLayout()
         grid.setSpacing(4)
-        grid.addWidget(self.search, 0, 0, 1, 2)
-        grid.addWidget(self.split, 1, 0)
-        grid.addWidget(self.state, 1, 1)
-        grid.addWidget(self.order, 2, 0)
-        grid.addWidget(self.audit, 2, 1)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
+        grid.addWidget(self.search, 0, 0, 1, 4)
+        grid.addWidget(self.split, 1, 0, 1, 2)
+        grid.addWidget(self.state, 1, 2, 1, 2)
+        grid.addWidget(self.order, 2, 0, 1, 3)
+        grid.addWidget(self.audit, 2, 3)
+        for column in (0, 1, 2):
+            grid.setColumnStretch(column, 1)
         column = QVBoxLayout(self)
         set_margins(column)
         column.addLayout(grid)

@@ -125,7 +125,7 @@ class ReviewPanel(QWidget):
         self.reasons.setObjectName("napariSslReasons")
         self.reasons.setStyleSheet("#napariSslReasons { border: 1px solid #FF8A5C; border-radius: 3px; }")
         self._reason_grid = QGridLayout(self.reasons)
-        self._reason_grid.setContentsMargins(6, 4, 6, 6)
+        self._reason_grid.setContentsMargins(4, 4, 4, 4)
         self._reason_grid.setSpacing(3)
         self.reasons.hide()
 
@@ -236,7 +236,7 @@ class ReviewPanel(QWidget):
         self._reason_grid.addWidget(QLabel("Reason for the rejection:"), 0, 0, 1, 2)
         for i, reason in enumerate(self._reasons):
             button = QPushButton(f"{i + 1}  {reason}" if i < 9 else reason)
-            button.setStyleSheet("text-align: left; padding: 3px 6px;")
+            button.setStyleSheet("text-align: left; padding: 3px 3px;")
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.clicked.connect(lambda _checked=False, reason=reason: self._reject(reason))
             self._reason_grid.addWidget(button, 1 + i // 2, i % 2)
@@ -312,6 +312,12 @@ class ReviewPanel(QWidget):
     def show_reasons(self) -> None:
         """Ask for the reason; a second time takes the question away."""
         self.reasons.setVisible(not self.reasons.isVisible() and self.reject_button.isEnabled())
+
+    def hide_reasons(self) -> bool:
+        """Take the question for a reason away; returns whether it was asked."""
+        asked = not self.reasons.isHidden()
+        self.reasons.hide()
+        return asked
 
     def choose_reason(self, digit: int) -> bool:
         """Reject with the reason of that digit while it is asked for; returns whether it was."""

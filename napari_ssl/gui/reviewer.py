@@ -8,8 +8,8 @@ from dataclasses import asdict
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ssl.core.decision import Verdict
-from napari_ssl.errors import DecisionError
-from napari_ssl.gui.background import in_words
+from napari_ssl.errors import DecisionError, NapariSslError
+from napari_ssl.gui.background import in_words, sentence
 from napari_ssl.gui.canvas import CaseCanvas
 from napari_ssl.gui.case_desk import CaseDesk
 from napari_ssl.gui.loaded_case import measure_curves
@@ -49,15 +49,17 @@ class Reviewer(CaseDesk):
         super().__init__(canvas, study, reader, navigator, parent)
         self.saver = WorkQueue(parent=self)
         self._stamp: tuple = ()
+        self._unsaved: dict[str, str] = {}
         self._poll = QTimer(self)
         self._poll.timeout.connect(self._look_for_changes)
         self._poll.start(_POLL_MS)
 
-    def close(self) -> None:
-        """Leave the case, wait for saves and stop all threads."""
+    def close(self) -> tuple[str, ...]:
+        """Leave the case, wait for saves and stop all threads; returns what could not be saved, in words."""
         self._poll.stop()
         super().close()
         self.saver.close()
+        return tuple(self._unsaved.values())
 
     @property
     def is_saving(self) -> bool:
@@ -97,7 +99,14 @@ class Reviewer(CaseDesk):
         )
 
     def _store(self, order: SaveOrder) -> Saved:
-        saved = order.run(self.study)
+        case_id = order.loaded.case.id
+        try:
+            saved = order.run(self.study)
+        except (NapariSslError, OSError) as error:
+            kept = " Your strokes are kept." if order.labels is not None else ""
+            text = f"{case_id}: the decision could not be saved. {sentence(in_words(error))}{kept}"
+            self._unsaved[case_id] = text
+            raise
         if order.labels is not None:
             curves = measure_curves(order.loaded.case, order.labels, self.study, order.frames)
             document = {
@@ -121,9 +130,8 @@ class Reviewer(CaseDesk):
         case_id = order.loaded.case.id
         self._saving.discard(case_id)
         self.saving_changed.emit()
-        kept = " Your strokes are kept." if order.labels is not None else ""
         self.message.emit(
-            f"{case_id}: the decision could not be saved. {in_words(error)}{kept}",
+            self._unsaved.pop(case_id, f"{case_id}: the decision could not be saved. {in_words(error)}"),
             "error",
             (("Try again", lambda: self.save(order)), ("Open the case", lambda: self.open_case(case_id))),
         )
@@ -203,3 +211,4 @@ class Reviewer(CaseDesk):
         if self._stamp and tuple(stamp) != self._stamp and self.saver.n_running == 0:
             self.refresh_rows()
         self._stamp = tuple(stamp)
+        self.remember_view()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_ssl.gui.theme import colours_of, is_theme_change
+
 __all__ = ["StartPage"]
 
 _WIDTH = 440
@@ -19,7 +21,7 @@ class StartPage(QWidget):
         super().__init__(over)
         self.setObjectName("napariSslStart")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground, True)
-        self.setStyleSheet("#napariSslStart { background: #262930; } #napariSslStart QLabel { color: #F0F1F2; }")
+        self._shades = ("", "")
         self._title = QLabel()
         self._title.setStyleSheet("font-size: 22px; font-weight: bold;")
         self._text = QLabel()
@@ -62,6 +64,7 @@ class StartPage(QWidget):
             button.clicked.connect(lambda _checked=False, run=run: run())
             self._column.insertWidget(self._column.count() - 1, button, 0, Qt.AlignmentFlag.AlignHCenter)
             self.buttons.append(button)
+        self._recolour()
         self._cover()
         self.show()
         self.raise_()
@@ -80,6 +83,20 @@ class StartPage(QWidget):
         """Show how far a long action is."""
         self.progress.setRange(0, total)
         self.progress.setValue(done)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if is_theme_change(event):
+            self._recolour()
+
+    def _recolour(self) -> None:
+        colours = colours_of(self.window())
+        if self._shades != (colours.background, colours.text):
+            self._shades = (colours.background, colours.text)
+            self.setStyleSheet(
+                f"#napariSslStart {{ background: {colours.background}; }}"
+                f"#napariSslStart QLabel {{ color: {colours.text}; }}"
+            )
 
     def _cover(self) -> None:
         self.setGeometry(self.parentWidget().rect())

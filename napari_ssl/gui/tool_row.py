@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from napari_ssl.core.label_scheme import LabelScheme
-from napari_ssl.gui.theme import state_icon
+from napari_ssl.gui.theme import colours_of, is_theme_change, state_icon
 
 __all__ = ["TOOLS", "ToolRow"]
 
 _SHEET = """
-QToolButton { background: #414851; color: #F0F1F2; border: 1px solid #414851; border-radius: 3px; padding: 3px 2px; }
-QToolButton:hover { background: #5A626C; }
-QToolButton:checked { background: #5E69D1; border-color: #C5CAF5; }
-QToolButton:disabled { color: #7A8087; background: #2F343B; border-color: #2F343B; }
+QToolButton {{ background: {fill}; color: {text}; border: 1px solid {fill}; border-radius: 3px; padding: 3px 2px; }}
+QToolButton:hover {{ background: {hover}; }}
+QToolButton:checked {{ background: #5E69D1; color: #FFFFFF; border-color: {edge}; }}
+QToolButton:disabled {{ color: {faint}; background: {dull}; border-color: {dull}; }}
 """
+_DARK = {
+    "fill": "#414851",
+    "text": "#F0F1F2",
+    "hover": "#5A626C",
+    "edge": "#C5CAF5",
+    "faint": "#7A8087",
+    "dull": "#2F343B",
+}
+_LIGHT = {
+    "fill": "#C3C2C1",
+    "text": "#1B1B1B",
+    "hover": "#B0AFAE",
+    "edge": "#2F3A9E",
+    "faint": "#8A8886",
+    "dull": "#DAD7D5",
+}
 
 TOOLS: dict[str, tuple[str, str]] = {
     "pan_zoom": ("Move", "Move and zoom the image"),
@@ -38,7 +54,8 @@ class ToolRow(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setStyleSheet(_SHEET)
+        self._dark: bool | None = None
+        self._recolour()
         self._tools = QButtonGroup(self)
         self._structures = QButtonGroup(self)
         self._tool_buttons: dict[str, QToolButton] = {}
@@ -120,6 +137,17 @@ class ToolRow(QWidget):
         self.size.setValue(round(pixels))
         self.size.blockSignals(False)
         self._size_text.setText(f"{round(pixels)} px")
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if is_theme_change(event):
+            self._recolour()
+
+    def _recolour(self) -> None:
+        dark = colours_of(self).dark
+        if dark != self._dark:
+            self._dark = dark
+            self.setStyleSheet(_SHEET.format(**(_DARK if dark else _LIGHT)))
 
     def _resized(self, pixels: int) -> None:
         self._size_text.setText(f"{pixels} px")

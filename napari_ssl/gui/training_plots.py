@@ -106,7 +106,7 @@ class TrainingPlots(QWidget):
             xs, ys = np.array(points, float).T
             self._curves[name].setData(xs, ys)
             parts.append(f'<span style="color:{hue}">━</span>&nbsp;{name}&nbsp;<b>{ys[-1]:.3f}</b>')
-        self.legend.setText("&nbsp;Validation: " + (" &nbsp;".join(parts) or "not measured yet"))
+        self.legend.setText(" &nbsp;".join(["Validation:", *parts]) if parts else "Validation: not measured yet")
         values = [v for points in self._progress.dice.values() for _, v in points]
         self.dice.getViewBox().setYRange(max(0.0, min(values, default=0.0) - 0.05), 1.0, padding=0.02)
         if len(losses):

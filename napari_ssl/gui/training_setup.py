@@ -206,7 +206,7 @@ class TrainingSetup(QWidget):
             caption.setEnabled(not unused)
             number.setEnabled(not unused)
             if name == "unlabelled":
-                caption.setText("Unlabelled, not used" if unused else "Unlabelled")
+                caption.setText("Unlabelled (unused)" if unused else "Unlabelled")
         self._refresh_start()
 
     def why_not(self) -> str:

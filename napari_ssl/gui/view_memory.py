@@ -28,8 +28,15 @@ class ViewMemory:
         view = self._views.get(case_id)
         return dict(view) if isinstance(view, dict) else {}
 
+    @property
+    def last(self) -> str | None:
+        """The case that was looked at last."""
+        return next(reversed(self._views), None)
+
     def remember(self, case_id: str, view: dict[str, Any]) -> None:
         """Keep a view; a settings folder that cannot be written costs only this convenience."""
+        if self.last == case_id and self._views[case_id] == view:
+            return
         self._views.pop(case_id, None)
         self._views[case_id] = view
         for old in list(self._views)[:-_MOST]:

@@ -29,7 +29,12 @@ from napari_ssl.study.study import Study
 if TYPE_CHECKING:
     import napari
 
-__all__ = ["WorkspaceWidget", "add_workspace", "open_workspace"]
+__all__ = ["WorkspaceWidget", "add_workspace", "give_room", "open_workspace"]
+
+_ROOM = (1200, 720)  # width and height in pixels below which panels are cut
+
+# napari's sheet gives the bar the padding of its tabs, which cuts their captions off.
+_TABS = "QTabBar { padding: 0px; border: 0px; } QTabBar::tab { padding: 4px 12px; min-height: 17px; }"
 
 
 class WorkspaceWidget(StudyActions):
@@ -61,6 +66,7 @@ class WorkspaceWidget(StudyActions):
         self.start_page = StartPage(compat.canvas_widget(napari_viewer))
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.setStyleSheet(_TABS)
         for widget, name in ((self.review, "Review"), (self.training, "Training"), (self.models, "Models")):
             self.tabs.addTab(widget, name)
         column = QVBoxLayout(self)
@@ -69,7 +75,9 @@ class WorkspaceWidget(StudyActions):
         self.setMinimumWidth(330)
         self._docks = self._add_docks()
         self._wire_panels()
-        self._key_filter = KeyFilter(self._keys, self._actions(), self.review.choose_reason, self)
+        self._key_filter = KeyFilter(
+            self._keys, self._actions(), self.review.choose_reason, self.review.hide_reasons, self
+        )
         for widget in (compat.canvas_widget(napari_viewer), compat.main_window(napari_viewer), self, *self._docks):
             self._key_filter.install(widget)
         compat.main_window(napari_viewer).installEventFilter(self)
@@ -101,8 +109,11 @@ class WorkspaceWidget(StudyActions):
         own = self.parentWidget()
         qt_window = compat.main_window(self.viewer)
         if own is not None and not self._closed:
-            qt_window.resizeDocks([self._docks[0], own], [300, 350], Qt.Orientation.Horizontal)
-            qt_window.resizeDocks([self._docks[1]], [200], Qt.Orientation.Vertical)
+            room = qt_window.width()
+            widths = [min(max(300, room * 23 // 100), 460), min(max(362, room // 5), 420)]
+            height = min(max(200, qt_window.height() // 4), 280)
+            qt_window.resizeDocks([self._docks[0], own], widths, Qt.Orientation.Horizontal)
+            qt_window.resizeDocks([self._docks[1]], [height], Qt.Orientation.Vertical)
 
     def _wire_panels(self) -> None:
         review = self.review
@@ -223,6 +234,14 @@ def add_workspace(viewer: napari.Viewer, reader: str | None = None) -> Workspace
     return widget
 
 
+def give_room(viewer: napari.Viewer) -> None:
+    """Maximise a window that is too small for queue, curves and panels; one that a reader made large enough stays."""
+    window = compat.main_window(viewer)
+    if window.width() < _ROOM[0] or window.height() < _ROOM[1]:
+        window.setGeometry(window.screen().availableGeometry())
+        window.showMaximized()
+
+
 def open_workspace(study_folder: Path | str | None = None, reader: str | None = None) -> napari.Viewer:
     """Open a napari window with the workspace, on a study if one is given; the caller runs napari's event loop.
 
@@ -235,6 +254,7 @@ def open_workspace(study_folder: Path | str | None = None, reader: str | None = 
 
     study = None if study_folder is None else Study.open(study_folder)
     viewer = napari.Viewer(title="napari-ssl")
+    give_room(viewer)
     widget = add_workspace(viewer, reader)
     if study is not None:
         widget.set_study(study)

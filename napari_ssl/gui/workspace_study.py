@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QTabWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMessageBox, QTabWidget
 
 from napari_ssl.gui.import_dialog import ImportDialog
 from napari_ssl.gui.queue_model import TO_DO
@@ -33,6 +34,7 @@ class StudyActions(CaseActions):
     training: TrainingPanel
     models: ModelsPanel
     _sample_task: BackgroundTask
+    _closed: bool
 
     def _show_start(self) -> None:
         self.curves.clear("Open a study to see volume curves.")
@@ -119,13 +121,24 @@ class StudyActions(CaseActions):
         study = self.reviewer.study
         self.training.set_study(None)
         self.models.set_study(None)
-        self.reviewer.close()
+        unsaved = self.reviewer.close()
         self.reviewer.deleteLater()
         self.reviewer = None
         study.close()
         self.queue.set_current(None)
         self.queue.set_rows([])
         self.banner.clear()
+        if unsaved:
+            self._tell_unsaved("\n".join(unsaved))
+
+    def _tell_unsaved(self, text: str) -> None:
+        """Say what a save that failed while the study was left did not store; the window may be gone by now."""
+        if not self._closed:
+            self.banner.show_message(text, kind="error")
+            return
+        box = QMessageBox(QMessageBox.Icon.Warning, "napari-ssl", f"{text}\n\nDecide again at the next start.")
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.show()
 
     def _take_rows(self, rows: list) -> None:
         self.queue.set_rows(rows)
@@ -166,9 +179,15 @@ class StudyActions(CaseActions):
                 (("Train a first model", self._show_training), ("Import images …", self.ask_import)),
             )
         else:
-            first = self.queue.next_case(to_do_only=True) or self.queue.next_case()
+            first = self._case_of_last_time() or self.queue.next_case(to_do_only=True) or self.queue.next_case()
             if first is not None:
                 self.open_case(first)
+
+    def _case_of_last_time(self) -> str | None:
+        """Return the case that was on screen when the window was closed, if it is still to do."""
+        last = self.reviewer.memory.last
+        row = next((r for r in self.queue.model.rows if r.case_id == last), None)
+        return last if row is not None and row.state in TO_DO and row.proposal_id is not None else None
 
     def _show_training(self) -> None:
         self.tabs.setCurrentWidget(self.training)

@@ -165,6 +165,17 @@ def test_ghost_is_dashed_and_named_in_the_legend(view):
     assert "previous model" not in view.legend.text()
 
 
+def test_the_next_case_draws_on_the_same_lines_and_without_the_last_ones_ghost(view):
+    view.set_curves(make_curves(), ghost=make_curves(scale=0.8), scheme=SCHEME)
+    lines = dict(view.plot._lines)
+    view.set_curves(make_curves(scale=1.2), scheme=SCHEME)
+    assert view.plot._lines == lines
+    assert all(ghost.getData()[0] is None or not len(ghost.getData()[0]) for _, ghost in lines.values())
+    only = {"LV": make_curves()["LV"]}
+    view.set_curves(only, scheme=SCHEME)
+    assert list(view.plot._lines) == list(view.plot._volumes) == ["LV"]
+
+
 def test_structures_differ_by_symbol_as_well_as_by_colour(view):
     symbols = {line.opts["symbol"] for line, _ in view.plot._lines.values()}
     assert len(symbols) == 3

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_ssl.gui import compat
@@ -110,3 +111,26 @@ def test_qt_does_not_use_up_none(qapp):
     for _ in range(1000):
         qapp.processEvents()
     assert sys.getrefcount(None) > before - 500
+
+
+def test_layers_that_change_together_are_sliced_once(monkeypatch):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((4, 3, 20, 16), np.uint8))
+    hidden = viewer.add_labels(np.zeros((4, 3, 20, 16), np.uint8), visible=False)
+    labels = viewer.add_labels(np.zeros((4, 3, 20, 16), np.uint8))
+    drawn = []
+    for layer in (image, hidden, labels):
+        layer.events.set_data.connect(lambda event: drawn.append(event.source.name))
+    data = np.arange(6 * 5 * 8 * 9, dtype=np.uint8).reshape(6, 5, 8, 9) % 4
+    with compat.changed_at_once(viewer, (image, hidden, labels), (5, 2)):
+        for layer in (image, hidden, labels):
+            layer.data = data
+            layer.scale = (1, 10, 2, 2)
+    assert sorted(drawn) == sorted([image.name, labels.name])
+    assert viewer.dims.current_step[:2] == (5, 2)
+    assert viewer.dims.nsteps == (6, 5, 8, 9)
+    assert np.array_equal(labels._slice.image.raw, data[5, 2])
+    viewer.dims.set_current_step(0, 1)
+    assert np.array_equal(image._slice.image.raw, data[1, 2])
+    hidden.visible = True
+    assert np.array_equal(hidden._slice.image.raw, data[1, 2])

@@ -1,7 +1,8 @@
 import json
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
@@ -64,7 +65,7 @@ def test_keys_that_are_taken_or_unfit_are_refused(table, key):
 
 @pytest.fixture
 def watched(qapp, table):
-    calls, digits = [], []
+    calls, digits, cancelled = [], [], []
     window = QWidget()
     field = QLineEdit()
     QVBoxLayout(window).addWidget(field)
@@ -72,6 +73,7 @@ def watched(qapp, table):
         table,
         {a.id: lambda name=a.id: calls.append(name) for a in ACTIONS},
         lambda d: (digits.append(d), d < 5)[1],
+        lambda: (cancelled.append(1), len(cancelled) == 1)[1],
         window,
     )
     key_filter.install(window)
@@ -97,6 +99,15 @@ def test_the_question_mark_opens_the_cheat_sheet_on_any_layout(watched):
     window, _, calls, _, _ = watched
     QTest.sendKeyEvent(QTest.KeyAction.Press, window, Qt.Key.Key_Question, "?", SHIFT)
     assert calls == ["cheat_sheet"]
+
+
+def test_escape_is_taken_only_when_there_is_something_to_call_off_and_digits_always(watched):
+    window, _, calls, digits, key_filter = watched
+    press = lambda key: QKeyEvent(QEvent.Type.KeyPress, key, NONE)  # noqa: E731
+    assert key_filter.eventFilter(window, press(Qt.Key.Key_Escape))
+    assert not key_filter.eventFilter(window, press(Qt.Key.Key_Escape))
+    assert key_filter.eventFilter(window, press(Qt.Key.Key_7))
+    assert (digits, calls) == ([7], [])
 
 
 def test_text_fields_keep_their_keys(watched):

@@ -247,7 +247,9 @@ def test_accepting_again_says_nothing_new(review_study):
 def test_views_are_remembered_per_study_and_reader(tmp_path, home):
     ViewMemory(tmp_path, "a").remember("case0", {"frame": 3})
     assert ViewMemory(tmp_path, "a").recall("case0") == {"frame": 3}
+    assert ViewMemory(tmp_path, "a").last == "case0"
     assert ViewMemory(tmp_path, "b").recall("case0") == {}
+    assert ViewMemory(tmp_path, "b").last is None
     assert ViewMemory(tmp_path / "other", "a").recall("case0") == {}
     assert home in ViewMemory(tmp_path, "a").path.parents
     ViewMemory(tmp_path, "a").path.write_text("{broken")

@@ -1,5 +1,7 @@
 """The whole window, driven by real key presses and mouse events."""
 
+import time
+
 import napari
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from qtpy.QtWidgets import QApplication
 
 from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.core.segmentation import Source
+from napari_ssl.errors import StorageError
 from napari_ssl.gui import compat
+from napari_ssl.gui.view_memory import ViewMemory
 from napari_ssl.gui.workspace import add_workspace
 from napari_ssl.study.journal import EditJournal
 from napari_ssl.study.study import Study
@@ -106,10 +110,73 @@ def test_r_then_a_digit_rejects_with_that_reason(window, review_study):
     assert (decision.verdict, decision.reason) == (Verdict.REJECT, review_study.reject_reasons[1])
 
 
-def test_a_digit_alone_rejects_nothing(window, review_study):
-    window.press(Qt.Key.Key_2)
+def test_a_digit_alone_rejects_nothing_and_chooses_no_tool_of_napari(window, review_study):
+    """For napari 1 is the eraser and 7 moves the labels over the image."""
+    layer = window.widget.reviewer.canvas.labels
+    for key in (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_7):
+        window.press(key)
+        assert str(layer.mode) == "pan_zoom"
     assert review_study.decisions() == []
     assert window.session.case_id == "case0"
+
+
+def test_escape_takes_the_question_for_a_reason_back(window, review_study):
+    window.press(Qt.Key.Key_R)
+    window.press(Qt.Key.Key_Escape)
+    assert window.widget.review.reasons.isHidden()
+    window.press(Qt.Key.Key_2)
+    assert review_study.decisions() == []
+
+
+def test_a_stroke_halts_the_cine(window):
+    window.press(Qt.Key.Key_P, SHIFT)
+    wait(lambda: window.session.frame != 0)
+    window.press(Qt.Key.Key_P)
+    frame = window.session.frame
+    window.stroke()
+    assert not window.widget.navigator.playing
+    assert len({s.frame for s in window.session.strokes._journal.strokes()}) == 1
+    assert window.session.strokes._journal.strokes()[0].frame in (frame, frame + 1)
+
+
+def test_a_polygon_that_was_not_closed_does_not_lie_over_the_next_case(window):
+    polygon = window.widget.reviewer.canvas.labels._overlays["polygon"]
+    window.press(Qt.Key.Key_G)
+    window.drag((10, 10))
+    window.drag((10, 20))
+    assert polygon.points
+    window.press(Qt.Key.Key_N)
+    window.wait_for("case1")
+    assert not polygon.points
+
+
+def test_the_study_opens_again_where_it_was_left(window, review_study):
+    window.press(Qt.Key.Key_N)
+    window.wait_for("case1")
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down):
+        window.press(key)
+    window.viewer.scene.camera.zoom = 4.4
+    place = (window.session.frame, window.session.slice)
+    window.widget.set_study(None)
+    window.widget.set_study(Study.open(review_study.folder))
+    window.wait_for("case1")
+    assert (window.session.frame, window.session.slice) == place
+    assert window.viewer.scene.camera.zoom == pytest.approx(4.4)
+
+
+def test_the_view_is_kept_for_a_killed_window(window, review_study):
+    window.press(Qt.Key.Key_Right)
+    window.widget.reviewer._look_for_changes()
+    assert ViewMemory(review_study.folder, READER).recall("case0")["frame"] == 1
+    assert ViewMemory(review_study.folder, READER).last == "case0"
+
+
+def test_captions_of_the_tabs_are_not_cut(window):
+    bar = window.widget.tabs.tabBar()
+    for i in range(bar.count()):
+        assert bar.tabRect(i).height() >= bar.fontMetrics().height() + 4
+        assert bar.tabRect(i).width() >= bar.fontMetrics().horizontalAdvance(bar.tabText(i)) + 8
+    assert bar.height() >= bar.tabRect(0).height()
 
 
 def test_ctrl_backspace_takes_the_last_decision_back_and_reopens_the_case(window, review_study):
@@ -230,6 +297,9 @@ def test_layers_are_kept_between_cases(window):
     window.wait_for("case1")
     assert window.widget.reviewer.canvas.labels is layer
     assert layer.data is window.session.loaded.labels
+    loaded, (frame, slice_) = window.session.loaded, window.widget.navigator.place
+    assert np.array_equal(layer._slice.image.raw, loaded.labels[frame, slice_])
+    assert np.array_equal(window.widget.reviewer.canvas.image._slice.image.raw, loaded.image[frame, slice_])
     window.press(Qt.Key.Key_Z, CTRL)
     assert not window.session.is_edited
 
@@ -246,8 +316,6 @@ def test_copying_to_the_next_slice_is_an_edit_that_can_be_undone(window):
 
 
 def test_a_failed_save_is_told_and_can_be_tried_again(window, review_study, monkeypatch):
-    from napari_ssl.errors import StorageError
-
     def full(*_args, **_kwargs):
         raise StorageError("the disk is full; free some space")
 
@@ -262,6 +330,19 @@ def test_a_failed_save_is_told_and_can_be_tried_again(window, review_study, monk
     window.widget.banner.buttons[0].click()
     window.wait_saved()
     assert review_study.decisions("case0")[-1].verdict is Verdict.CORRECT
+
+
+def test_a_save_that_fails_while_the_study_is_closed_is_told(window, review_study, monkeypatch):
+    def full(*_args, **_kwargs):
+        time.sleep(0.2)
+        raise StorageError("the disk is full; free some space")
+
+    monkeypatch.setattr(window.study, "record", full)
+    window.press(Qt.Key.Key_A)
+    window.widget.set_study(None)
+    assert "case0: the decision could not be saved. The disk is full" in window.widget.banner.text
+    window.widget.set_study(Study.open(review_study.folder))
+    window.wait_for("case0")
 
 
 def test_an_unreadable_image_is_told_and_the_review_goes_on(window, review_study):

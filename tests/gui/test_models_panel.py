@@ -49,6 +49,17 @@ def test_the_list_tells_scores_state_and_parents(panel):
     assert row == ["r002-bbbb", "0.823", "–", "candidate", "2", "Supervised", "Residual U-Net", "r001-aaaa"]
 
 
+def test_a_model_that_has_come_is_selected_and_another_choice_stays(panel, study):
+    models = study.models()
+    panel.table.show_models(models[:1])
+    assert panel.selected_model().id == "r001-aaaa"
+    panel.table.show_models(models)
+    assert panel.selected_model().id == "r002-bbbb"
+    panel.select_model("r001-aaaa")
+    panel.table.show_models(models)
+    assert panel.selected_model().id == "r001-aaaa"
+
+
 def test_promoted_and_newest_candidate_are_compared_per_structure_and_case(panel):
     comparison = panel.comparison
     assert (comparison.old.currentData(), comparison.new.currentData()) == ("r001-aaaa", "r002-bbbb")
