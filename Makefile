@@ -19,10 +19,12 @@ system:
 # torch comes first and alone, so that nothing pulls another build of it; one that is in the environment stays.
 $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing; on Debian or Ubuntu the package python3-venv holds it." >&2; exit 1; }
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -c 'import torch' 2>/dev/null || $(PY) -m pip install -q torch==2.13.0
-	$(PY) -m pip install -q -e '.[train,gui,dev]'
-	@$(PY) -m pip install -q 'pydensecrf2>=1.1' || echo "pydensecrf2 could not be built (it needs a C++ compiler, Debian: g++); the CRF runs on torch instead." >&2
+	@echo "Setting up $(VENV), once: downloads of 2 GB and more take some minutes." >&2
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -c 'import torch' 2>/dev/null || { echo "… PyTorch" >&2; $(PY) -m pip install -q --root-user-action=ignore torch==2.13.0; }
+	@echo "… napari and the other packages" >&2
+	@$(PY) -m pip install -q --root-user-action=ignore -e '.[train,gui,dev]'
+	@$(PY) -m pip install -q --root-user-action=ignore 'pydensecrf2>=1.1' || echo "pydensecrf2 could not be built (it needs a C++ compiler, Debian: g++); the CRF runs on torch instead." >&2
 	@touch $@
 
 demo: setup

@@ -74,6 +74,9 @@ def run(out: Path, *, headless: bool, seed: int, say: Say) -> dict[str, Any]:
         say(f"Opening the demo study of before: {out / 'study'}")
         return {**former, "study": str(out / "study")}
     _make_room(out)
+    say(
+        f"This takes some {'six' if headless else 'three'} minutes on two processor cores that have nothing else to do."
+    )
     clock = _Clock(say)
     study = _make_study(out, seed, clock)
     with study:
@@ -161,7 +164,8 @@ def _second_round(
     """The oracle decides, the network is retrained, old and new model are compared, the cohort is relabelled."""
     references = read_truth_folder(study, out / "images" / "truth")
     document["verdicts"] = clock.measure(
-        "review by the oracle", lambda: review_by_policy(study, "oracle", _ORACLE, references)
+        "review by the stand-in, who knows the true labels",
+        lambda: review_by_policy(study, "oracle", _ORACLE, references),
     )
     old = {c.id: p for c in study.cases(split=Split.TRAIN) if (p := study.proposal(c.id)) is not None}
     spec = training_spec(study, strategy="alternating-crf", preset="quick", overrides=_RETRAINING, seed=seed)
@@ -212,6 +216,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     if "comparison" not in report:
         return [*text, "Round 1 waits for your review."]
     comparison = report["comparison"]
+    text.append("The stand-in decided: " + ", ".join(f"{verdict} {n}" for verdict, n in report["verdicts"].items()))
     text.append(
         f"Test cases ({comparison['n_subjects']} subjects), "
         f"{report['baseline']['model_id']} → {report['retrained']['model_id']}:"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -81,21 +82,27 @@ def import_(
             return
 
         def progress(done: int, total: int, what: str) -> None:
-            if not as_json:
-                say(f"[{done}/{total}] {what}")
+            if what and not as_json:
+                say(f"[{done + 1}/{total}] {what}")
 
         result = opened.add_cases(items, split=None if split == "folder" else split, seed=seed, progress=progress)
+        splits = Counter(opened.case(case_id).split for case_id in result.added)
     document = {
         "added": list(result.added),
         "skipped": list(result.skipped),
         "failed": [{"path": str(path), "message": message} for path, message in result.failed],
     }
     lines = [
-        f"{len(result.added)} cases imported, {len(result.skipped)} were there already, {len(result.failed)} failed"
+        f"{len(result.added)} cases imported{_in_splits(splits)}, {len(result.skipped)} were there already, "
+        f"{len(result.failed)} failed"
     ]
     report(document, as_json, lines + [f"  {f['path']}: {f['message']}" for f in document["failed"]])
     if result.failed and not result.added and not result.skipped:
         raise StudyError(f"{study}: nothing could be imported; see the messages above")
+
+
+def _in_splits(splits: Counter[Split]) -> str:
+    return f" ({', '.join(f'{s.value} {splits[s]}' for s in Split if splits[s])})" if splits else ""
 
 
 def _scan(scan: Any, paths: tuple[Path, ...], layout: str) -> list[Any]:
@@ -129,14 +136,23 @@ def status(study: Path, as_json: bool) -> None:
     report(document, as_json, _lines(document))
 
 
-def _lines(document: dict[str, Any], indent: str = "") -> list[str]:
-    lines = []
-    for key, value in document.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{key.replace('_', ' ')}:", *_lines(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{key.replace('_', ' ')}: {'none' if value is None else value}")
-    return lines
+def _lines(document: dict[str, Any]) -> list[str]:
+    """Tell the state of a study to a person."""
+
+    def counted(counts: dict[str, int]) -> str:
+        return ", ".join(f"{name} {n}" for name, n in counts.items()) or "none"
+
+    meaning = ", ".join(f"{s['value']}={s['name']}" for s in document["label_scheme"]["structures"])
+    return [
+        f"Study {document['name']} in {document['folder']}",
+        f"Labels: {meaning}",
+        f"Cases: {document['n_cases']} of {document['n_subjects']} subjects ({counted(document['cases_by_split'])})",
+        f"Review: {counted(document['cases_by_state'])}; {document['n_decisions']} decisions",
+        f"Expert labels: {document['n_with_reference']} cases; proposals: {document['n_with_proposal']} cases",
+        "Models: " + (", ".join(f"{m['id']} ({m['state']})" for m in document["models"]) or "none"),
+        f"Jobs: {counted(document['jobs_by_state'])}",
+        f"Next round: {document['next_round']}",
+    ]
 
 
 @study.command("check")
@@ -184,7 +200,12 @@ def export(study: Path, format_: str, out: Path, states: tuple[str, ...], split:
             states=states,
             split=Split(split) if split else None,
         )
-    report({"written": [str(p) for p in written]}, as_json, [str(p) for p in written] or ["Nothing to export."])
+    report(
+        {"written": [str(p) for p in written]},
+        as_json,
+        [str(p) for p in written]
+        or [f"Nothing to export: no case is {' or '.join(states)} (--state all takes every case with labels)."],
+    )
 
 
 COMMANDS = (study, export)

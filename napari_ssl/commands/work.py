@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from napari_ssl.core.parameters import from_texts
 from napari_ssl.core.training import CONFIDENCES
 
 __all__ = ["COMMANDS"]
+
+_SILENCE_S = 20.0  # after so long a word is said of a step that goes on
 
 
 @contextmanager
@@ -41,7 +44,7 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 
 def _teller(quiet: bool) -> Callable[[Event], None]:
-    last = {"text": ""}
+    last = {"text": "", "at": time.monotonic()}
 
     def tell(event: Event) -> None:
         if quiet:
@@ -49,8 +52,10 @@ def _teller(quiet: bool) -> Callable[[Event], None]:
         data = event.data
         if event.kind is EventKind.NOTICE:
             say(f"note: {data['message']}")
-        elif event.kind is EventKind.PROGRESS and (data.get("validation_dice") or data["step"] != last["text"]):
-            last["text"] = data["step"]
+        elif event.kind is EventKind.PROGRESS and (
+            data.get("validation_dice") or data["step"] != last["text"] or time.monotonic() - last["at"] > _SILENCE_S
+        ):
+            last.update(text=data["step"], at=time.monotonic())
             dice = data.get("validation_dice") or {}
             scores = " ".join(f"{k} {v:.3f}" for k, v in dice.items() if v is not None)
             loss = f", loss {data['loss']:.3f}" if data.get("loss") is not None else ""
