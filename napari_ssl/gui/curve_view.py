@@ -217,7 +217,7 @@ class CurveView(QWidget):
             shape = _SHAPES[symbol_of(index)]
             parts.append(f'<span style="color:{self._hues[name]}">━{shape}━</span> {name} <b>{number}</b>')
         if self._ghost:
-            parts.append("┄┄ previous model")
+            parts.append("┄┄ before")
         first = next(iter(self._curves.values()))
         where = f"frame {self._frame}"
         if first.time_ms is not None:

@@ -160,9 +160,9 @@ def test_ghost_is_dashed_and_named_in_the_legend(view):
     _, shadow = view.plot._lines["LV"]
     assert shadow.opts["pen"].style() == Qt.PenStyle.DashLine
     assert shadow.getData()[1][0] == pytest.approx(0.8 * 140)
-    assert "previous model" in view.legend.text()
+    assert "before" in view.legend.text()
     view.set_curves(make_curves(), scheme=SCHEME)
-    assert "previous model" not in view.legend.text()
+    assert "before" not in view.legend.text()
 
 
 def test_the_next_case_draws_on_the_same_lines_and_without_the_last_ones_ghost(view):
