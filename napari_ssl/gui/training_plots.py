@@ -42,7 +42,7 @@ class _Plot(pg.PlotWidget):
         item.setLabel("left", left)
         item.setLabel("bottom", bottom)
         item.getAxis("left").setWidth(46)
-        item.getAxis("bottom").setHeight(32 if bottom else 18)
+        item.getAxis("bottom").setHeight(36 if bottom else 18)
         for axis in ("left", "bottom"):
             item.getAxis(axis).enableAutoSIPrefix(False)
         item.getViewBox().setDefaultPadding(0.04)

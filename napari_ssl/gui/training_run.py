@@ -183,7 +183,8 @@ class TrainingRun(QWidget):
             )
         elif len(self.progress.notices) > self._notices_told:
             kind = "warning" if self.progress.interrupted else "info"
-            self.banner.show_message(self.progress.notices[-1], kind=kind)
+            notice = self.progress.notices[-1]
+            self.banner.show_message(notice[:1].upper() + notice[1:], kind=kind)
         self._notices_told = len(self.progress.notices)
 
     def _tell_state(self) -> None:

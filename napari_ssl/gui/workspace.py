@@ -78,7 +78,8 @@ class WorkspaceWidget(StudyActions):
         self._key_filter = KeyFilter(
             self._keys, self._actions(), self.review.choose_reason, self.review.hide_reasons, self
         )
-        for widget in (compat.canvas_widget(napari_viewer), compat.main_window(napari_viewer), self, *self._docks):
+        napari_widgets = (compat.canvas_widget, compat.viewer_widget, compat.main_window)
+        for widget in (*(find(napari_viewer) for find in napari_widgets), self, *self._docks):
             self._key_filter.install(widget)
         compat.main_window(napari_viewer).installEventFilter(self)
         QApplication.instance().aboutToQuit.connect(self.close_workspace)

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QTabWidget
 
 from napari_ssl.gui.import_dialog import ImportDialog
-from napari_ssl.gui.queue_model import TO_DO
+from napari_ssl.gui.queue_model import STATE_TEXTS, TO_DO
 from napari_ssl.gui.reviewer import Reviewer
 from napari_ssl.gui.sample import open_sample_study
 from napari_ssl.gui.settings import set_reader_name
@@ -146,8 +146,17 @@ class StudyActions(CaseActions):
         row = next((r for r in rows if loaded is not None and r.case_id == loaded.case.id), None)
         if row is None:
             return
+        elsewhere = row.state not in TO_DO and loaded.state in TO_DO and loaded.decision is None
         loaded.state = row.state
         self.review.show_state(row.state)
+        if elsewhere and not self.reviewer.is_saving:
+            self.banner.show_message(
+                f"{row.case_id}: you decided this case ({STATE_TEXTS[row.state]}) in another window. What you decide "
+                "here replaces that, the labels saved there stay in the study.",
+                kind="warning",
+                actions=(("Show those labels", lambda: self.open_case(row.case_id)),),
+            )
+            return
         shown = loaded.segmentation.id if loaded.segmentation else 0
         newer = row.proposal_id is not None and row.proposal_id > shown and row.state in TO_DO
         if newer and not self.reviewer.session.is_edited:

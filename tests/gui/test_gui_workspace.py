@@ -15,6 +15,8 @@ from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import StorageError
 from napari_ssl.gui import compat
+from napari_ssl.gui.loaded_case import load_case
+from napari_ssl.gui.session import ReviewSession
 from napari_ssl.gui.view_memory import ViewMemory
 from napari_ssl.gui.workspace import add_workspace
 from napari_ssl.study.journal import EditJournal
@@ -59,6 +61,22 @@ def test_a_accepts_saves_and_goes_to_the_next_case(window, review_study):
     [decision] = review_study.decisions("case0")
     assert (decision.verdict, decision.reader) == (Verdict.ACCEPT, READER)
     assert window.widget.queue.model.rows[0].state is ReviewState.ACCEPTED
+
+
+def test_keys_work_before_the_first_click(window):
+    """Qt gives the focus of a new window to napari's widget around the canvas."""
+    QTest.keyClick(compat.viewer_widget(window.viewer), Qt.Key.Key_N)
+    window.wait_for("case1")
+
+
+def test_a_decision_of_the_same_reader_in_another_window_is_told(window, review_study):
+    other = ReviewSession(review_study, READER)
+    other.open(load_case(review_study, "case0", READER))
+    other.order(Verdict.ACCEPT).run(review_study)
+    window.stroke()
+    window.widget.reviewer.refresh_rows()
+    wait(lambda: "in another window" in window.widget.banner.text)
+    assert "case0" in window.widget.banner.text and window.session.is_edited
 
 
 def test_accepting_all_ends_with_a_message(window, review_study):
