@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,6 +187,20 @@ def _matching_start(study: Study, network: str, network_parameters: dict[str, An
     return start if same else None
 
 
+def _learned_from_these_alone(study: Study, model_id: str | None, labelled: Collection[str]) -> bool:
+    """Whether a model, and whatever it began with, was trained with labels of these cases only."""
+    while model_id is not None:
+        try:
+            card = study.model_card(model_id)
+            taught = {case_id for case_id, role, _ in card["training_cases"] if role != Role.UNLABELLED}
+            model_id = card["started_from"]
+        except (CheckpointError, KeyError, TypeError, ValueError):  # nobody can tell what it knows
+            return False
+        if not taught <= set(labelled):
+            return False
+    return True
+
+
 def training_spec(
     study: Study,
     *,
@@ -212,7 +226,7 @@ def training_spec(
         The strategy's parameters: defaults, then the preset, then these values.
     labelled_only : sequence of str, optional
         For experiments: these cases alone keep their expert labels, the other labelled training cases count as
-        unlabelled, and nothing begins with the promoted model, which may know their labels.
+        unlabelled, and nothing begins with a promoted model that was taught with other labels than these.
 
     Raises
     ------
@@ -233,6 +247,9 @@ def training_spec(
         kept = _restrict(kept, labelled_only, {c.id: c.n_frames for c in study.cases(split=Split.TRAIN)})
     if not entry.uses_unlabelled:
         kept = [i for i in kept if i.role.has_labels]
+    start = _matching_start(study, network, network_values)
+    if start is not None and labelled_only is not None:
+        start = start if _learned_from_these_alone(study, start.model_id, labelled_only) else None
     return TrainingSpec(
         strategy=strategy,
         network=network,
@@ -245,7 +262,7 @@ def training_spec(
         items=tuple(kept),
         validation=_reference_items(study, Split.VALIDATION, standing),
         evaluation=_reference_items(study, Split.TEST, standing),
-        start=_matching_start(study, network, network_values) if labelled_only is None else None,
+        start=start,
         seed=seed,
         device=device,
         round=study.next_round(),

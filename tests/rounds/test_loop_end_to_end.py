@@ -345,10 +345,17 @@ def test_labelled_only_turns_the_other_labelled_cases_into_unlabelled_ones(study
 
 
 def test_an_experiment_with_fewer_labels_does_not_begin_with_a_model_that_knows_the_others(proposed):
-    overrides = {"warm_start": True}
+    overrides = {"warm_start": True, "alternations": 1, "per_alternation": "2 iterations", "batch_size": 4}
     order = {"strategy": "alternating-crf", "overrides": overrides, "network_overrides": TINY}
     assert training_spec(proposed, **order).start is not None
     assert training_spec(proposed, **order, labelled_only=["patient002"]).start is None
+    both = ["patient001", "patient002"]
+    first = training_spec(proposed, **order, labelled_only=both).start
+    assert first is not None  # it was taught with these two, and no more
+    run_here(proposed, training_spec(proposed, **order, labelled_only=both), quietly, never)
+    proposed.promote(proposed.models()[-1].id, by="anna")
+    assert training_spec(proposed, **order, labelled_only=both).start.model_id != first.model_id
+    assert training_spec(proposed, **order, labelled_only=["patient001"]).start is None
 
 
 def command(*words):
