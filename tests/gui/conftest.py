@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from gui_cases import SHAPE, add_model, beating_disc, geometry_of, propose
 
@@ -18,21 +21,31 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-@pytest.fixture
-def review_study(tmp_path):
-    """Study with cases case0 … case3 to review (case0 least confident) and one labelled case."""
+@pytest.fixture(scope="session")
+def study_template(tmp_path_factory):
+    """Folder with images and a study, made once; tests get copies, which cost little."""
+    folder = tmp_path_factory.mktemp("template")
     items = []
     for n in range(4):
         image, _ = beating_disc(n)
-        path = tmp_path / "images" / f"case{n}.nii.gz"
+        path = folder / "images" / f"case{n}.nii.gz"
         path.parent.mkdir(exist_ok=True)
         write_volume(path, image, geometry_of(SHAPE))
         items.append(ImportItem(subject_id=f"case{n}", case_id=f"case{n}", image_path=path, split=Split.TRAIN))
-    study = Study.create(tmp_path / "study", label_scheme=PRESETS["acdc"])
-    report = study.add_cases(items)
-    assert not report.failed, report.failed
-    add_model(study, tmp_path / "model", "model-1")
-    for n in range(4):
-        propose(study, f"case{n}", beating_disc(n)[1], "model-1", 0.6 + 0.1 * n)
-    yield study
-    study.close()
+    with Study.create(folder / "study", label_scheme=PRESETS["acdc"]) as study:
+        report = study.add_cases(items)
+        assert not report.failed, report.failed
+        add_model(study, folder / "model", "model-1")
+        for n in range(4):
+            propose(study, f"case{n}", beating_disc(n)[1], "model-1", 0.6 + 0.1 * n)
+    return folder.rename(folder.with_name("moved-template"))  # so that copies find their own images
+
+
+@pytest.fixture
+def review_study(tmp_path, study_template):
+    """Study with cases case0 … case3 to review (case0 least confident)."""
+    for part in ("images", "study"):
+        shutil.copytree(study_template / part, tmp_path / part)
+    with Study.open(tmp_path / "study") as study:
+        assert all(tmp_path in Path(case.image_path).parents for case in study.cases())
+        yield study
