@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
@@ -135,16 +133,6 @@ def test_painting_does_not_change_the_curves_that_were_given(view):
     view.set_curves(curves, scheme=SCHEME)
     view.update_frame_volumes(3, {"LV": 1.0})
     assert curves["LV"].volume_ml[3] != 1.0
-
-
-def test_an_update_while_painting_takes_less_than_60_ms(qtbot, view):
-    view.set_curves(make_curves(), ghost=make_curves(scale=0.9), scheme=SCHEME)
-    spent = []
-    for i in range(15):
-        start = time.perf_counter()
-        view.update_frame_volumes(5, {"LV": 100.0 + i, "RV": 90.0 + i, "Myo": 100.0})
-        spent.append(time.perf_counter() - start)
-    assert sorted(spent)[7] < 0.06
 
 
 def test_axis_is_time_when_known_else_frame(view):

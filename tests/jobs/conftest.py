@@ -40,7 +40,7 @@ def wait_for(condition, timeout_s: float = 15.0):
     raise AssertionError(f"did not become true within {timeout_s} s")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def jobs_environment(tmp_path_factory):
     """Environment of the test kind and an engine folder of its own; nothing may be left running afterwards."""
     folder = tmp_path_factory.mktemp("engine")
@@ -51,7 +51,7 @@ def jobs_environment(tmp_path_factory):
         patch.syspath_prepend(HERE)
         yield folder
         stop_engine()
-        wait_for(lambda: not _processes_of(folder), 10)
+        wait_for(lambda: not _processes_of(folder), 20)
 
 
 @pytest.fixture
