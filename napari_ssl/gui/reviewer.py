@@ -130,6 +130,7 @@ class Reviewer(CaseDesk):
         case_id = order.loaded.case.id
         self._saving.discard(case_id)
         self.saving_changed.emit()
+        self.refresh_rows()
         self.message.emit(
             self._unsaved.pop(case_id, f"{case_id}: the decision could not be saved. {in_words(error)}"),
             "error",
@@ -186,10 +187,14 @@ class Reviewer(CaseDesk):
         self.saver.run(work, done, lambda error: self.message.emit(in_words(error), "error", ()))
 
     def refresh_rows(self, then: Callable[[], object] | None = None) -> None:
-        """Read the queue's rows in a thread."""
+        """Read the queue's rows in a thread.
+
+        Rows that come while a decision is being stored do not know it: they are dropped, the storing asks for new ones.
+        """
 
         def done(rows) -> None:
-            self.rows_read.emit(rows)
+            if not self._saving:
+                self.rows_read.emit(rows)
             if then is not None:
                 then()
 

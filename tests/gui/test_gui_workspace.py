@@ -79,6 +79,18 @@ def test_a_decision_of_the_same_reader_in_another_window_is_told(window, review_
     assert "case0" in window.widget.banner.text and window.session.is_edited
 
 
+def test_rows_that_were_read_before_a_decision_do_not_undo_it_on_screen(window, review_study, monkeypatch):
+    reviewer = window.widget.reviewer
+    stale = review_study.queue_rows(READER)
+    monkeypatch.setattr(reviewer.saver, "run", lambda work, done, failed: done(stale))
+    reviewer._saving.add("case0")
+    window.widget.queue.set_state("case0", ReviewState.ACCEPTED)
+    reviewer.refresh_rows()
+    state = {row.case_id: row.state for row in window.widget.queue.model.rows}["case0"]
+    reviewer._saving.discard("case0")
+    assert state is ReviewState.ACCEPTED
+
+
 def test_accepting_all_ends_with_a_message(window, review_study):
     for following in ("case1", "case2", "case3"):
         window.press(Qt.Key.Key_A)
