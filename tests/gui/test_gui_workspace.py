@@ -19,6 +19,7 @@ from napari_ssl.gui.loaded_case import load_case
 from napari_ssl.gui.session import ReviewSession
 from napari_ssl.gui.view_memory import ViewMemory
 from napari_ssl.gui.workspace import add_workspace
+from napari_ssl.io.images import read_image
 from napari_ssl.study.journal import EditJournal
 from napari_ssl.study.study import Study
 
@@ -398,3 +399,27 @@ def test_new_labels_from_a_retrained_model_are_announced(window, review_study, t
     window.widget.banner.buttons[0].click()
     wait(lambda: window.session.loaded is not None and window.session.loaded.segmentation.model_id == "model-2")
     assert window.widget.reviewer.canvas.has("Previous model")
+
+
+def drawn(layer) -> np.ndarray:
+    """Return the pixels that napari last sliced for drawing."""
+    return np.asarray(layer._slice.image.view)
+
+
+def test_the_slice_drawn_after_a_change_of_case_belongs_to_the_new_case(window, review_study):
+    """From another frame and slice, with the uncertainty shown: layers are reused, their old slices must not be."""
+    for key in (Qt.Key.Key_I, Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Up):
+        window.press(key)
+    for case_id in ("case1", "case2"):
+        window.press(Qt.Key.Key_N)
+        window.wait_for(case_id)
+        QApplication.processEvents()
+        frame, z = window.session.frame, window.session.slice
+        canvas = window.widget.reviewer.canvas
+        image = read_image(review_study.case(case_id).image_path).data[frame, z]
+        np.testing.assert_array_equal(drawn(canvas.image), image)
+        proposal = review_study.read_labels(review_study.proposal(case_id))[frame, z]
+        np.testing.assert_array_equal(drawn(canvas.labels) > 0, proposal > 0)
+        window.press(Qt.Key.Key_Right)
+        window.press(Qt.Key.Key_Up)
+    window.press(Qt.Key.Key_I)
