@@ -403,7 +403,7 @@ def test_new_labels_from_a_retrained_model_are_announced(window, review_study, t
 
 def drawn(layer) -> np.ndarray:
     """Return the pixels that napari last sliced for drawing."""
-    return np.asarray(layer._slice.image.view)
+    return np.asarray(layer._slice.image.raw)  # before contours are drawn from it
 
 
 def test_the_slice_drawn_after_a_change_of_case_belongs_to_the_new_case(window, review_study):
