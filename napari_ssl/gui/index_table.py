@@ -39,7 +39,6 @@ class IndexTable(QWidget):
         self._grid.setVerticalSpacing(1)
         self._cells: dict[tuple[int, int], QLabel] = {}
         self._colours: Colours | None = None
-        self._muted: set[tuple[int, int]] = set()
 
     def recolour(self, colours: Colours) -> None:
         """Take the theme's colours."""

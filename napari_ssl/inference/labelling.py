@@ -99,7 +99,7 @@ def label_image(
     ):
         classes = probabilities.argmax(axis=1).astype(np.uint8)
         if crf is not None and grey is not None:
-            refined = refine_frame(probabilities, grey[frame], crf)
+            refined = refine_frame(probabilities, grey[frame], crf, str(device))
             changed += int((refined != classes).sum())
             classes = refined
         if largest_component:

@@ -51,7 +51,9 @@ def which_backend(parameters: CRFParameters) -> str:
     raise MissingDependencyError(f"CRF refinement needs {' or '.join(wanted)}, not installed here; run {packages}")
 
 
-def refine_slice(probabilities: np.ndarray, image: np.ndarray, parameters: CRFParameters) -> np.ndarray:
+def refine_slice(
+    probabilities: np.ndarray, image: np.ndarray, parameters: CRFParameters, device: str = "cpu"
+) -> np.ndarray:
     """Refine the softmax map of one slice.
 
     Parameters
@@ -62,6 +64,8 @@ def refine_slice(probabilities: np.ndarray, image: np.ndarray, parameters: CRFPa
         Grey values in [0, 1].
     parameters : CRFParameters
         Eqs. 3 and 4; the paper's values are the defaults.
+    device : str
+        Where the torch program computes; pydensecrf has the CPU only.
 
     Returns
     -------
@@ -89,12 +93,14 @@ def refine_slice(probabilities: np.ndarray, image: np.ndarray, parameters: CRFPa
         return labels
     pixels = PixelSet.of(computed, np.ascontiguousarray(image, dtype=np.float32))
     unary = -np.log(np.maximum(probabilities[:, computed], PROBABILITY_FLOOR))
-    solved = solve(unary, pixels, parameters).argmax(axis=0)
+    solved = solve(unary, pixels, parameters, device).argmax(axis=0)
     labels[may_change] = solved[may_change[computed]]
     return labels
 
 
-def refine_frame(probabilities: np.ndarray, image: np.ndarray, parameters: CRFParameters) -> np.ndarray:
+def refine_frame(
+    probabilities: np.ndarray, image: np.ndarray, parameters: CRFParameters, device: str = "cpu"
+) -> np.ndarray:
     """Refine each slice of a frame by itself: (Z, K, Y, X) float32 and (Z, Y, X) in [0, 1] give (Z, Y, X) uint8.
 
     The errors of `refine_slice`, with the slice's number.
@@ -107,7 +113,7 @@ def refine_frame(probabilities: np.ndarray, image: np.ndarray, parameters: CRFPa
     labels = np.zeros(image.shape, np.uint8)
     for z in range(len(image)):
         try:
-            labels[z] = refine_slice(probabilities[z], image[z], parameters)
+            labels[z] = refine_slice(probabilities[z], image[z], parameters, device)
         except (LabelError, ImageError) as error:
             raise type(error)(f"slice {z}: {error}") from error
     return labels

@@ -21,7 +21,7 @@ LARGEST_FEATURE = 5000.0
 """Largest position or grey value in units of its σ: the lattice keeps its coordinates in 16-bit integers."""
 
 
-def solve(unary: np.ndarray, pixels: PixelSet, parameters: CRFParameters) -> np.ndarray:
+def solve(unary: np.ndarray, pixels: PixelSet, parameters: CRFParameters, device: str = "cpu") -> np.ndarray:
     """Return the marginals (K, N) float32 after ``parameters.iterations`` of mean field on a pixel set.
 
     Parameters

@@ -27,7 +27,7 @@ __all__ = ["solve"]
 _BLOCK_VALUES = 8_000_000
 
 
-def solve(unary: np.ndarray, pixels: PixelSet, parameters: CRFParameters) -> np.ndarray:
+def solve(unary: np.ndarray, pixels: PixelSet, parameters: CRFParameters, device: str = "cpu") -> np.ndarray:
     """Return the marginals (K, N) float32 after ``parameters.iterations`` of mean field on a pixel set.
 
     Parameters
@@ -36,10 +36,12 @@ def solve(unary: np.ndarray, pixels: PixelSet, parameters: CRFParameters) -> np.
         −log P in nats.
     pixels : PixelSet
         The N pixels; all others are left out of the sums.
+    device : str
+        Where torch computes, e.g. ``"cuda"``.
     """
     import torch
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(device)
     symmetric = parameters.normalisation == "symmetric"
     with torch.inference_mode():
         messages = [_message(kernel, pixels, symmetric, device) for kernel in active_kernels(parameters)]

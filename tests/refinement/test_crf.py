@@ -78,7 +78,7 @@ def test_wide_kernels_refine_the_whole_slice(hearts, monkeypatch):
     pytest.importorskip("pydensecrf")
     sizes = []
     solver = crf._SOLVERS["pydensecrf"]
-    recorded = lambda unary, pixels, p: sizes.append(len(pixels)) or solver(unary, pixels, p)  # noqa: E731
+    recorded = lambda u, pixels, *rest: sizes.append(len(pixels)) or solver(u, pixels, *rest)  # noqa: E731
     monkeypatch.setitem(crf._SOLVERS, "pydensecrf", recorded)
     probabilities, image, _ = hearts[0]
     crf.refine_slice(probabilities, image, CRFParameters(backend="pydensecrf", **WIDE))
@@ -204,3 +204,12 @@ def test_auto_takes_torch_where_pydensecrf_is_missing(monkeypatch):
     assert crf.which_backend(CRFParameters()) == "torch"
     monkeypatch.setattr(crf, "find_spec", lambda name: object())
     assert crf.which_backend(CRFParameters()) == "pydensecrf"
+
+
+def test_the_device_that_was_chosen_is_the_one_that_computes(hearts):
+    probabilities, image, _ = hearts[0]
+    parameters = CRFParameters(backend="torch")
+    on_cpu = crf.refine_slice(probabilities, image, parameters, "cpu")
+    assert np.array_equal(on_cpu, crf.refine_slice(probabilities, image, parameters))
+    with pytest.raises(RuntimeError):
+        crf.refine_slice(probabilities, image, parameters, "no-such-device")
