@@ -1,0 +1,51 @@
+"""What there is to choose from: strategies, networks and policies with parameters, presets and papers.
+
+The window and the command line read this and nothing else; the code behind an entry is found through `module`
+(``package.module:name``), so that listing what there is imports no torch. A new strategy is one file in
+`napari_ssl.strategies` and one entry: a module here with ``ENTRY``, named in the table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from napari_ssl.core.catalogue import alternating_crf, supervised
+from napari_ssl.core.catalogue.alternating_crf import AlternatingCrfParameters
+from napari_ssl.core.catalogue.base import (
+    CRFParameters,
+    FitParameters,
+    NetworkEntry,
+    NoParameters,
+    PolicyEntry,
+    StrategyEntry,
+    by_name,
+    choose,
+    preset_values,
+)
+from napari_ssl.core.catalogue.networks import NETWORKS, Fcn17Parameters, ResUNetParameters
+from napari_ssl.core.catalogue.policies import POLICIES, OracleParameters
+from napari_ssl.core.catalogue.supervised import SupervisedParameters
+
+__all__ = [
+    "NETWORKS",
+    "POLICIES",
+    "STRATEGIES",
+    "AlternatingCrfParameters",
+    "CRFParameters",
+    "Fcn17Parameters",
+    "FitParameters",
+    "NetworkEntry",
+    "NoParameters",
+    "OracleParameters",
+    "PolicyEntry",
+    "ResUNetParameters",
+    "StrategyEntry",
+    "SupervisedParameters",
+    "choose",
+    "preset_values",
+]
+
+STRATEGIES: Mapping[str, StrategyEntry] = by_name(
+    supervised.ENTRY,
+    alternating_crf.ENTRY,
+)
