@@ -99,6 +99,8 @@ class TrainingItem:
     ed_frame, es_frame : int or None
         For clinical indices in evaluations.
     frame_interval_ms : float or None
+    soft_path, soft_hash : str or None
+        Class probabilities of the frames, 8 bits each, and their SHA-256 (`training.item_labels.write_soft_labels`).
     proposed_by : str or None
         The model whose proposal the labels are or were corrected from; for the record alone.
     """
@@ -116,6 +118,8 @@ class TrainingItem:
     ed_frame: int | None = None
     es_frame: int | None = None
     frame_interval_ms: float | None = None
+    soft_path: str | None = None
+    soft_hash: str | None = None
     proposed_by: str | None = None
 
     def __post_init__(self) -> None:
@@ -149,7 +153,7 @@ def _digest(document: Any) -> str:
 def _item_identity(item: TrainingItem) -> dict[str, Any]:
     """What decides the result, paths left out: a study that was moved gives the same run."""
     kept = dataclasses.asdict(item)
-    for name in ("image_path", "label_path", "proposed_by"):
+    for name in ("image_path", "label_path", "soft_path", "proposed_by"):
         kept.pop(name)
     return kept
 

@@ -39,12 +39,13 @@ class Labelling:
 
     `labels` ``(T, Z, Y, X) uint8`` in the values of the scheme, zero outside the frames asked for; `confidence`
     ``(T, Z, Y, X) uint8``, 255 = certain; `changed` is the share of voxels that the
-    CRF changed.
+    CRF changed; `probabilities` ``(F, K, Z, Y, X) uint8`` (255 = 1) of the frames asked for, where they are kept.
     """
 
     labels: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     changed: float
+    probabilities: NDArray[np.uint8] | None = None
 
 
 def label_image(
@@ -62,6 +63,7 @@ def label_image(
     batch_size: int = 20,
     should_stop: ShouldStop | None = None,
     on_frame: Callable[[int], None] | None = None,
+    keep_probabilities: bool = False,
 ) -> Labelling:
     """Label some frames of an image ``(T, Z, Y, X)``.
 
@@ -75,6 +77,8 @@ def label_image(
         Keep the largest connected component of each structure and frame.
     on_frame : callable, optional
         Called with each frame that is done.
+    keep_probabilities : bool
+        Also return the softmax, before the CRF.
 
     Raises
     ------
@@ -87,6 +91,7 @@ def label_image(
     confidence = np.zeros(image.shape, np.uint8)
     changed = 0
     n_done = 0
+    kept: list[NDArray[np.uint8]] = []
     for frame, probabilities in iter_frames(
         network,
         image,
@@ -106,10 +111,17 @@ def label_image(
             classes = keep_largest_component(classes, scheme.n_classes)
         labels[frame] = scheme.from_classes(classes)
         confidence[frame] = to_uint8(sureness(probabilities))
+        if keep_probabilities:
+            kept.append(to_uint8(probabilities.swapaxes(0, 1)))
         n_done += 1
         if on_frame is not None:
             on_frame(frame)
     if n_done < len(frames):
         raise LabellingStopped("stopped on request between two cases")
     voxels = max(1, len(frames) * int(np.prod(image.shape[1:])))
-    return Labelling(labels=labels, confidence=confidence, changed=changed / voxels)
+    return Labelling(
+        labels=labels,
+        confidence=confidence,
+        changed=changed / voxels,
+        probabilities=np.stack(kept) if keep_probabilities else None,
+    )

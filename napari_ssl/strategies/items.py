@@ -35,7 +35,7 @@ class ItemSet:
         """What decides the result of a step over these items, as plain JSON; paths are left out."""
         return [
             [
-                *(i.case_id, i.subject_id, i.image_hash, i.label_hash),
+                *(i.case_id, i.subject_id, i.image_hash, i.label_hash, i.soft_hash),
                 *(list(i.spacing_zyx_mm), list(i.frames), i.role.value, i.weight),
             ]
             for i in self

@@ -25,32 +25,38 @@ import torch
 from numpy.typing import NDArray
 
 from napari_ssl.core.catalogue import CRFParameters, FitParameters
+from napari_ssl.core.curve import VolumeCurve
 from napari_ssl.core.duration import Duration
 from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.training import Role, TrainingItem, TrainingSpec
-from napari_ssl.errors import ImageError, LabelError
+from napari_ssl.errors import ImageError, LabelError, SpecError
 from napari_ssl.inference.labelling import label_image
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_file, hash_labels, read_header, read_image, read_labels, write_volume
+from napari_ssl.measures.agreement import mean_dice
+from napari_ssl.measures.curves import volume_curves
 from napari_ssl.networks import build_network, save_weights
+from napari_ssl.networks.ensemble import EnsembleNetwork
 from napari_ssl.refinement.crf import which_backend
 from napari_ssl.strategies.frames import spread_frames
 from napari_ssl.strategies.items import ItemSet
 from napari_ssl.strategies.policies import make_policy
 from napari_ssl.strategies.references import read_reference
 from napari_ssl.strategies.reviewing import Parked, clinicians_judgements, document_key, judged, proposal_of
-from napari_ssl.strategies.theta import Theta
+from napari_ssl.strategies.theta import Ensemble, Theta
 from napari_ssl.training.dataset import SliceStore
+from napari_ssl.training.item_labels import read_item_labels, write_soft_labels
 from napari_ssl.training.loop import FitResult, fit
+from napari_ssl.training.method import Method
 
-__all__ = ["Lab", "Parked", "SoftLabels", "Theta"]
+__all__ = ["Ensemble", "Lab", "Parked", "SoftLabels", "Theta"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoftLabels:
     """The softmax of Θ on some items. Computed case by case where it is used: a cohort's would not fit on a disk."""
 
-    theta: Theta
+    theta: Theta | Ensemble
     items: ItemSet
 
 
@@ -112,9 +118,33 @@ class Lab:
         return ItemSet(dataclasses.replace(i, frames=spread_frames(i.frames, n, i.ed_frame, i.es_frame)) for i in items)
 
     def fit(
-        self, items: ItemSet, *, duration: str, parameters: FitParameters, step: str, start: Theta | None = None
+        self,
+        items: ItemSet,
+        *,
+        duration: str,
+        parameters: FitParameters,
+        step: str,
+        start: Theta | None = None,
+        unlabelled: ItemSet | None = None,
+        method: Method | None = None,
+        initialisation: int = 0,
     ) -> Theta:
         """Train on items with labels, from `start` or from random weights; durable.
+
+        Parameters
+        ----------
+        items : ItemSet
+            With labels.
+        duration : str
+            Epochs are counted over `items`.
+        step : str
+            What is being done, for people.
+        unlabelled : ItemSet, optional
+            What `method` sees of the unlabelled cases in each step.
+        method : Method, optional
+            What a step minimises; by default the labelled loss.
+        initialisation : int
+            Another number gives other random first weights.
 
         Raises
         ------
@@ -122,32 +152,64 @@ class Lab:
             On request, after a checkpoint was written.
         """
         iterations = self.iterations(items, duration, parameters.batch_size)
+        method = method or Method(parameters)
         self._n_fits += 1
         settings = {f.name: getattr(parameters, f.name) for f in dataclasses.fields(FitParameters)}
-        key = self._step_key("fit", items, settings, [iterations, start.hash if start else None, self._n_fits])
-        folder = self.folder / "steps" / key[:16]
+        others = None if unlabelled is None else unlabelled.identity()
+        rest = [iterations, start.hash if start else None, self._n_fits, initialisation, method.identity(), others]
+        folder = self.folder / "steps" / self._step_key("fit", items, settings, rest)[:16]
         weights = folder / "weights.safetensors"
         done = read_document(folder / "done.json")
         if done is None:
-            result = self._run_fit(items, parameters, iterations, start, step, folder / "checkpoints")
-            save_weights(result.state_dict, weights, {"network": self.spec.network, "step": step})
-            done = {"step": step, "weights_hash": hash_file(weights), "history": result.history}
-            write_document(folder / "done.json", done)
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            network = self.new_network(initialisation)
+            if start is not None:
+                network.load_state_dict(start.weights())
+            result = fit(
+                network,
+                self._store(items),
+                parameters=parameters,
+                iterations=iterations,
+                validation=self._validation_store(),
+                scheme=self.spec.label_scheme,
+                seed=1000 * self.spec.seed + self._n_fits,
+                device=self.device,
+                emit=self._of_the_whole_run,
+                should_stop=self.should_stop,
+                checkpoint_folder=folder / "checkpoints",
+                step_name=step,
+                unlabelled=None if unlabelled is None else self._unlabelled_store(unlabelled),
+                method=method,
+                new_network=lambda: self.new_network(initialisation + 1),
+            )
+            done = self._keep_fit(result, weights, step)
         self._done += iterations
         return Theta(path=weights, hash=done["weights_hash"])
 
-    def predict(self, theta: Theta, items: ItemSet) -> SoftLabels:
-        """Return the softmax of Θ on the items."""
+    def _keep_fit(self, result: FitResult, weights: Path, step: str) -> dict[str, Any]:
+        save_weights(result.state_dict, weights, {"network": self.spec.network, "step": step})
+        done = {"step": step, "weights_hash": hash_file(weights), "history": result.history}
+        for name, state in result.extras.items():
+            save_weights(
+                state, weights.with_name(f"{name}.safetensors"), {"step": step, "beside": done["weights_hash"]}
+            )
+        write_document(weights.with_name("done.json"), done)
+        shutil.rmtree(weights.with_name("checkpoints"), ignore_errors=True)
+        return done
+
+    def predict(self, theta: Theta | Ensemble, items: ItemSet) -> SoftLabels:
+        """Return the softmax of Θ, or the mean softmax of several, on the items."""
         return SoftLabels(theta=theta, items=items)
 
-    def refine(self, soft: SoftLabels, *, crf: CRFParameters | None, step: str) -> ItemSet:
-        """Turn softmax maps into label maps: the CRF, or the arg-max for `crf` None; durable case by case."""
+    def refine(self, soft: SoftLabels, *, crf: CRFParameters | None, step: str, keep_soft: bool = False) -> ItemSet:
+        """Turn softmax maps into label maps: the CRF, or the arg-max for `crf` None; durable case by case.
+
+        With `keep_soft` the items also bring the class probabilities, in 8 bits, and those are what is learnt from.
+        """
         settings = None
         if crf is not None:
             self.crf_backend = which_backend(crf)
             settings = {**dataclasses.asdict(crf), "backend": self.crf_backend}
-        key = self._step_key("refine", soft.items, settings, [soft.theta.hash])
+        key = self._step_key("refine", soft.items, settings, [soft.theta.hash, keep_soft])
         proposed_by = self.spec.start.model_id if self.spec.start and soft.theta == self.start else None
         folder = self.folder / "steps" / key[:16]
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,10 +217,11 @@ class Lab:
         pseudo: list[TrainingItem] = []
         for n, item in enumerate(soft.items):
             path, note = folder / f"{item.case_id}.nii.gz", folder / f"{item.case_id}.json"
+            soft_path = folder / f"{item.case_id}.soft.npz" if keep_soft else None
             done = read_document(note)
             if done is None or not _holds(path, done["label_hash"]):
                 network = network if network is not None else self.network(soft.theta)
-                done = {"label_hash": self._label(network, item, crf, path)}
+                done = self._label(network, item, crf, path, soft_path)
                 write_document(note, done)
             pseudo.append(
                 dataclasses.replace(
@@ -166,6 +229,8 @@ class Lab:
                     role=Role.PSEUDO,
                     label_path=str(path),
                     label_hash=done["label_hash"],
+                    soft_path=str(soft_path) if soft_path else None,
+                    soft_hash=done["soft_hash"],
                     proposed_by=proposed_by,
                 )
             )
@@ -205,17 +270,76 @@ class Lab:
         )
         return kept
 
+    def folds(self, items: ItemSet, k: int) -> list[tuple[ItemSet, ItemSet]]:
+        """Cut items into `k` folds by subject, shuffled by the order's seed: (train, held out) for each.
+
+        Raises
+        ------
+        SpecError
+            Fewer subjects than folds.
+        """
+        subjects = sorted({i.subject_id for i in items})
+        if len(subjects) < k:
+            raise SpecError(
+                f"{k} folds need at least {k} labelled subjects, there are {len(subjects)}; lower the folds"
+            )
+        order = np.random.default_rng(self.spec.seed).permutation(len(subjects))
+        fold_of = {subjects[s]: n % k for n, s in enumerate(order)}
+        return [
+            (
+                ItemSet(i for i in items if fold_of[i.subject_id] != fold),
+                ItemSet(i for i in items if fold_of[i.subject_id] == fold),
+            )
+            for fold in range(k)
+        ]
+
+    def dice(self, theta: Theta, items: ItemSet, *, step: str) -> float:
+        """Mean Dice of Θ (arg-max) on items with labels: over structures, then frames, then subjects; durable."""
+        key = self._step_key("dice", items, None, [theta.hash])
+        note = self.folder / "steps" / key[:16] / "done.json"
+        done = read_document(note)
+        if done is None:
+            bare = ItemSet(
+                dataclasses.replace(i, role=Role.UNLABELLED, label_path=None, label_hash=None) for i in items
+            )
+            labels = self.refine(self.predict(theta, bare), crf=None, step=step)
+            by_subject: dict[str, list[float]] = {}
+            for item, found in zip(items, labels, strict=True):
+                frames, scheme = list(item.frames), self.spec.label_scheme
+                predicted, truth = read_item_labels(found, scheme), read_item_labels(item, scheme)
+                dice = mean_dice(predicted[frames], truth[frames], scheme)
+                by_subject.setdefault(item.subject_id, []).append(dice)
+            done = {"step": step, "dice": float(np.mean([np.mean(d) for d in by_subject.values()]))}
+            write_document(note, done)
+        return done["dice"]
+
+    def measure(self, labels: ItemSet) -> dict[str, dict[str, VolumeCurve]]:
+        """Volume of every structure over the frames of every case: ``{case: {structure: curve}}``."""
+        return {
+            i.case_id: volume_curves(
+                i.case_id,
+                read_item_labels(i, self.spec.label_scheme),
+                self.spec.label_scheme,
+                i.spacing_zyx_mm,
+                frames=i.frames,
+                frame_interval_ms=i.frame_interval_ms,
+            )
+            for i in labels
+        }
+
     # ── what rounds and tests use besides ────────────────────────────────────────────────────────────────────────
-    def network(self, theta: Theta) -> torch.nn.Module:
-        """Return the network with weights Θ on the device, ready to predict."""
+    def network(self, theta: Theta | Ensemble) -> torch.nn.Module:
+        """Return the network with weights Θ, or the ensemble of several, on the device, ready to predict."""
+        if isinstance(theta, Ensemble):
+            return EnsembleNetwork([self.network(member) for member in theta.members]).to(self.device).eval()
         network = self.new_network()
         network.load_state_dict(theta.weights())
         return network.to(self.device).eval()
 
-    def new_network(self) -> torch.nn.Module:
-        """Return the network of the order with random weights that the order's seed decides."""
+    def new_network(self, initialisation: int = 0) -> torch.nn.Module:
+        """Return the network of the order with random weights that the order's seed and a number decide."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.spec.seed)
+            torch.manual_seed(self.spec.seed + 7919 * initialisation)
             return build_network(
                 self.spec.network, n_classes=self.spec.label_scheme.n_classes, parameters=self.spec.network_parameters
             )
@@ -248,7 +372,14 @@ class Lab:
             self._slices[item.case_id] = read_header(item.image_path).shape_tzyx[1]
         return self._slices[item.case_id] * len(item.frames)
 
-    def _label(self, network: torch.nn.Module, item: TrainingItem, crf: CRFParameters | None, path: Path) -> str:
+    def _label(
+        self,
+        network: torch.nn.Module,
+        item: TrainingItem,
+        crf: CRFParameters | None,
+        path: Path,
+        soft_path: Path | None,
+    ) -> dict[str, Any]:
         labelling = label_image(
             network,
             self.image(item),
@@ -259,36 +390,26 @@ class Lab:
             device=self.device,
             crf=crf,
             should_stop=self.should_stop,
+            keep_probabilities=soft_path is not None,
         )
+        soft_hash = None
+        if soft_path is not None and labelling.probabilities is not None:
+            soft_hash = write_soft_labels(soft_path, labelling.probabilities)
         write_volume(path, labelling.labels, read_header(item.image_path).geometry)
-        return hash_labels(labelling.labels)
-
-    def _run_fit(
-        self, items: ItemSet, parameters: FitParameters, iterations: int, start: Theta | None, step: str, folder: Path
-    ) -> FitResult:
-        network = self.new_network()
-        if start is not None:
-            network.load_state_dict(start.weights())
-        return fit(
-            network,
-            self._store(items),
-            parameters=parameters,
-            iterations=iterations,
-            validation=self._validation_store(),
-            scheme=self.spec.label_scheme,
-            seed=1000 * self.spec.seed + self._n_fits,
-            device=self.device,
-            emit=self._of_the_whole_run,
-            should_stop=self.should_stop,
-            checkpoint_folder=folder,
-            step_name=step,
-        )
+        return {"label_hash": hash_labels(labelling.labels), "soft_hash": soft_hash}
 
     def _store(self, items: Iterable[TrainingItem]) -> SliceStore:
         store = SliceStore(self.spec.preprocessing, self.spec.label_scheme.n_classes)
         for item in items:
             self._verify(item)
             store.add_item(item, self.spec.label_scheme)
+        return store
+
+    def _unlabelled_store(self, items: Iterable[TrainingItem]) -> SliceStore:
+        store = SliceStore(self.spec.preprocessing, self.spec.label_scheme.n_classes)
+        for item in items:
+            self._verify(item)
+            store.add_unlabelled_item(item)
         return store
 
     def _validation_store(self) -> SliceStore | None:

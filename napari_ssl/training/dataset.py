@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,32 +18,83 @@ from napari_ssl.core.training import Preprocessing, TrainingItem
 from napari_ssl.errors import LabelError, SpecError
 from napari_ssl.inference.preprocess import centre_crop, network_size_yx, normalise, resample, resample_labels
 from napari_ssl.io.images import read_image
-from napari_ssl.training.item_labels import read_item_labels
+from napari_ssl.training.item_labels import read_item_labels, read_soft_labels
 
-__all__ = ["Batch", "SliceOrder", "SliceSource", "SliceStore"]
+__all__ = ["Batch", "SliceOrder", "SliceSource", "SliceStore", "Store"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Slices that go through the network together.
+    """Slices or patches that go through the network together.
 
     Parameters
     ----------
-    images : Tensor (B, 1, Y, X) float32
-        Intensities in [0, 1].
-    classes : Tensor (B, Y, X) uint8
-        Class indices, 0 is background.
+    images : Tensor (B, 1, [Z,] Y, X) float32
+        Normalised intensities.
+    classes : Tensor (B, [Z,] Y, X) uint8
+        Class indices, 0 is background; zeros where nothing is labelled.
     weights : Tensor (B,) float32
         Weight of each slice's loss.
+    soft : Tensor (B, K, [Z,] Y, X) float32, optional
+        Class probabilities that stand for the classes.
     """
 
     images: Tensor
     classes: Tensor
     weights: Tensor
+    soft: Tensor | None = None
+
+    @property
+    def target(self) -> Tensor:
+        """What to learn: probabilities where there are such, else class indices."""
+        return self.classes if self.soft is None else self.soft
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        return Batch(images=self.images.to(device), classes=self.classes.to(device), weights=self.weights.to(device))
+        return self._each(lambda tensor: tensor.to(device))
+
+    def split(self, n_parts: int) -> list[Batch]:
+        """Cut the batch into parts of nearly equal size; with fewer samples than parts the last ones are empty."""
+        if n_parts == 1:
+            return [self]
+        cuts = torch.arange(len(self.weights)).tensor_split(n_parts)
+        return [self._each(lambda tensor, cut=cut: tensor[cut.to(tensor.device)]) for cut in cuts]
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(
+            images=change(self.images),
+            classes=change(self.classes),
+            weights=change(self.weights),
+            soft=None if self.soft is None else change(self.soft),
+        )
+
+
+class Store(Protocol):
+    """Where training draws from: slices (`SliceStore`) or patches of volumes."""
+
+    n_classes: int
+
+    def __len__(self) -> int:
+        """Return the number of slices or volumes."""
+        ...
+
+    @property
+    def weights(self) -> Tensor:
+        """Weights ``(N,)`` float32 of the entries' losses."""
+        ...
+
+    @property
+    def n_weighted(self) -> int:
+        """Number of entries of weight above 0; an epoch is one pass over these."""
+        ...
+
+    def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> Batch:
+        """Return the entries at `indices` ``(B,)``; `generator` decides where patches are cut."""
+        ...
+
+    def digest(self) -> str:
+        """SHA-256 over all that training could see."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +126,7 @@ class SliceStore:
         self.n_classes = n_classes
         self.sources: list[SliceSource] = []
         self._parts: dict[str, list[Tensor]] = {"images": [], "classes": [], "weights": []}
+        self._soft: list[Tensor] | None = None
         self._size = 0
 
     @classmethod
@@ -101,6 +153,7 @@ class SliceStore:
             raise SpecError(f"case {item.case_id}: has no labels to learn from; add it with pseudo-labels instead")
         image = read_image(Path(item.image_path)).data
         labels = read_item_labels(item, scheme, image.shape)
+        self._add_soft(item, image.shape)
         self.add(
             item.case_id,
             normalise(image, self.preprocessing),
@@ -110,6 +163,41 @@ class SliceStore:
             subject_id=item.subject_id,
             spacing_zyx_mm=item.spacing_zyx_mm,
         )
+
+    def add_unlabelled_item(self, item: TrainingItem) -> None:
+        """Read the image of an item and add its frames with background for labels."""
+        image = read_image(Path(item.image_path)).data
+        self.add(
+            item.case_id,
+            normalise(image, self.preprocessing),
+            np.zeros(image.shape, np.uint8),
+            item.frames,
+            item.weight,
+            subject_id=item.subject_id,
+            spacing_zyx_mm=item.spacing_zyx_mm,
+        )
+
+    def _add_soft(self, item: TrainingItem, shape_tzyx: tuple[int, ...]) -> None:
+        """Read an item's class probabilities, if it has such; all items have them or none."""
+        if (item.soft_path is not None) != (self._soft is not None) and self.sources:
+            raise SpecError(f"case {item.case_id}: soft and hard labels cannot share one training set")
+        if item.soft_path is None:
+            return
+        probabilities = torch.from_numpy(read_soft_labels(item, shape_tzyx, self.n_classes))  # (F, K, Z, Y, X) uint8
+        slices = probabilities.transpose(1, 2).flatten(0, 1).float().div_(255)
+        size = network_size_yx(shape_tzyx[2:], item.spacing_zyx_mm, self.preprocessing)
+        slices = resample(slices, size)
+        slices[:, 0] += 1 - slices.sum(dim=1)  # rounding to 8 bits
+        cut = centre_crop(slices, self.preprocessing.crop_yx)
+        cut[:, 0] += 1 - cut.sum(dim=1)  # what lies outside the image is background
+        self._soft = [*(self._soft or []), cut.to(torch.float16)]
+
+    def _soft_at(self, indices: Tensor) -> Tensor:
+        if self._soft is None:
+            raise SpecError("the training set holds no soft labels")
+        if len(self._soft) > 1:
+            self._soft = [torch.cat(self._soft)]
+        return self._soft[0][indices].float()
 
     def add(
         self,
@@ -213,18 +301,20 @@ class SliceStore:
         """Weights ``(N,)`` float32."""
         return self._joined("weights")
 
-    def batch(self, indices: Tensor) -> Batch:
-        """Return the slices at `indices` ``(B,)``."""
+    def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> Batch:
+        """Return the slices at `indices` ``(B,)``; whole slices need no random cut, so the generator is not asked."""
+        del generator
         return Batch(
             images=self.images[indices].to(torch.float32)[:, None],
             classes=self.classes[indices],
             weights=self.weights[indices],
+            soft=None if self._soft is None else self._soft_at(indices),
         )
 
     def digest(self) -> str:
         """SHA-256 over all slices and weights; tells whether a checkpoint belongs to this training set."""
         digest = hashlib.sha256()
-        for tensor in (self.images, self.classes, self.weights):
+        for tensor in (self.images, self.classes, self.weights, *(self._soft or ())):
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()

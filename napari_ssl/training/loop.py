@@ -7,6 +7,8 @@ optimiser, gradient scaler, random states, the shuffled order and the place in i
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,8 +18,9 @@ from napari_ssl.core.catalogue import FitParameters
 from napari_ssl.core.job import Emit, ShouldStop
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.errors import SpecError
-from napari_ssl.training.dataset import SliceStore
+from napari_ssl.training.dataset import Store
 from napari_ssl.training.device import deterministic
+from napari_ssl.training.method import Method
 from napari_ssl.training.trainer import FitOrder, FitResult, Stopped, Trainer
 
 __all__ = ["FitResult", "Stopped", "fit"]
@@ -25,11 +28,11 @@ __all__ = ["FitResult", "Stopped", "fit"]
 
 def fit(
     network: nn.Module,
-    dataset: SliceStore,
+    dataset: Store,
     *,
     parameters: FitParameters,
     iterations: int,
-    validation: SliceStore | None,
+    validation: Store | None,
     scheme: LabelScheme,
     seed: int,
     device: torch.device | str,
@@ -37,20 +40,23 @@ def fit(
     should_stop: ShouldStop,
     checkpoint_folder: Path,
     step_name: str,
+    unlabelled: Store | None = None,
+    method: Method | None = None,
+    new_network: Callable[[], nn.Module] | None = None,
 ) -> FitResult:
     """Train `network` in place, going on from the newest checkpoint in `checkpoint_folder` if there is one.
 
     Parameters
     ----------
     network : nn.Module
-        Maps ``(B, 1, Y, X)`` to logits ``(B, K, Y, X)``; holds the weights to start from. At the end it holds those
+        Maps ``(B, 1, [Z,] Y, X)`` to logits ``(B, K, [Z,] Y, X)``; holds the weights to start from, at the end those
         of the result.
-    dataset : SliceStore
-        Slices to learn from, with their weights (λ).
+    dataset : SliceStore or VolumeStore
+        Slices or patches to learn from, with their weights (λ).
     parameters : FitParameters
     iterations : int
         Optimiser steps; 0 returns the weights as they are.
-    validation : SliceStore or None
+    validation : SliceStore, VolumeStore or None
         Watched every ``parameters.validate_every`` steps and at the end; decides only where the parameters say so
         (``patience``, ``keep="best"``).
     scheme : LabelScheme
@@ -67,6 +73,12 @@ def fit(
         Of this call alone.
     step_name : str
         What is being done, for people.
+    unlabelled : SliceStore, VolumeStore or None
+        What the method learns from besides.
+    method : Method, optional
+        What a step minimises; by default supervised training with the loss of the parameters.
+    new_network : callable, optional
+        Returns another network of the same kind with random weights, for methods that need one.
 
     Raises
     ------
@@ -83,10 +95,19 @@ def fit(
         raise SpecError(f"iterations must be 0 or more, got {iterations}")
     if parameters.keep == "best" and validation is None:
         raise SpecError("keep=best needs validation cases; import some into the validation split or use keep=last")
+    method = method or Method(parameters)
+    if (unlabelled is not None) != (method.n_unlabelled > 0):
+        raise SpecError(
+            f"{type(method).__name__} draws {method.n_unlabelled} unlabelled images a step, and unlabelled cases were "
+            f"{'not ' if unlabelled is None else ''}given"
+        )
     with deterministic():
         order = FitOrder(
             network=network,
             dataset=dataset,
+            unlabelled=unlabelled,
+            method=method,
+            new_network=new_network or (lambda: copy.deepcopy(network)),
             parameters=parameters,
             iterations=iterations,
             validation=validation,

@@ -6,43 +6,62 @@ counts λ times one of weight 1, and a slice of weight 0 not at all. All arithme
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from napari_ssl.errors import CatalogueError
 
-__all__ = ["LOSSES", "Loss", "choose_loss", "cross_entropy", "dice_cross_entropy"]
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "at_size",
+    "choose_loss",
+    "cross_entropy",
+    "dice_cross_entropy",
+    "one_hot_of",
+    "supervised_loss",
+]
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _SMOOTH = 1e-5
 
 
-def _per_pixel(logits: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log-probabilities and one-hot classes, both ``(B, K, Y, X)`` float32.
+def one_hot_of(target: Tensor, n_classes: int) -> Tensor:
+    """Return ``(B, K, …)`` float32 of class indices ``(B, …)``; probabilities ``(B, K, …)`` pass as they are.
+
+    Comparisons instead of scattering: these are deterministic on CUDA.
+    """
+    if target.is_floating_point():
+        return target
+    classes = torch.arange(n_classes, device=target.device, dtype=target.dtype)
+    return (target[:, None] == classes.reshape(1, -1, *(1,) * (target.ndim - 1))).float()
+
+
+def _per_pixel(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log-probabilities and one-hot or soft labels, both ``(B, K, …)`` float32.
 
     One-hot products instead of gathering: these have deterministic gradients on CUDA.
     """
-    log_p = functional.log_softmax(logits.float(), dim=1)
-    one_hot = (classes[:, None] == log_p.new_tensor(range(logits.shape[1]))[:, None, None]).to(log_p.dtype)
-    return log_p, one_hot
+    return functional.log_softmax(logits.float(), dim=1), one_hot_of(target, logits.shape[1])
 
 
 def _weighted_cross_entropy(log_p: Tensor, one_hot: Tensor, weights: Tensor) -> Tensor:
-    per_slice = -(log_p * one_hot).sum(dim=1).mean(dim=(1, 2))
+    per_slice = -(log_p * one_hot).sum(dim=1).flatten(1).mean(dim=1)
     return (per_slice * weights).mean()
 
 
-def cross_entropy(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Pixel-wise cross-entropy (Bai 2017, Eqs. 1 and 2).
 
     Parameters
     ----------
-    logits : Tensor (B, K, Y, X)
-    classes : Tensor (B, Y, X) uint8
-        Every pixel counts; there is no value to ignore.
+    logits : Tensor (B, K, Y, X) or (B, K, Z, Y, X)
+    target : Tensor (B, …) uint8 or (B, K, …) float32
+        Class indices or class probabilities. Every pixel counts; there is no value to ignore.
     weights : Tensor (B,)
 
     Returns
@@ -50,22 +69,53 @@ def cross_entropy(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
     Tensor
         Scalar.
     """
-    return _weighted_cross_entropy(*_per_pixel(logits, classes), weights)
+    return _weighted_cross_entropy(*_per_pixel(logits, target), weights)
 
 
-def dice_cross_entropy(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+def dice_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """Cross-entropy plus 1 − soft Dice of the batch, mean over the structures (Isensee et al. 2021).
 
     Dice is taken over all pixels of the batch, each slice's sums multiplied by its weight, and its part of the loss by
     the mean weight; a structure that is absent from labels and prediction counts as Dice 1. Arguments as
     `cross_entropy`.
     """
-    log_p, one_hot = _per_pixel(logits, classes)
+    log_p, one_hot = _per_pixel(logits, target)
     p, one_hot_foreground = log_p.exp()[:, 1:], one_hot[:, 1:]
-    both = ((p * one_hot_foreground).sum(dim=(2, 3)) * weights[:, None]).sum(dim=0)
-    sizes = ((p.sum(dim=(2, 3)) + one_hot_foreground.sum(dim=(2, 3))) * weights[:, None]).sum(dim=0)
+    both = ((p * one_hot_foreground).flatten(2).sum(dim=2) * weights[:, None]).sum(dim=0)
+    sizes = ((p.flatten(2).sum(dim=2) + one_hot_foreground.flatten(2).sum(dim=2)) * weights[:, None]).sum(dim=0)
     dice = (2 * both + _SMOOTH) / (sizes + _SMOOTH)
     return _weighted_cross_entropy(log_p, one_hot, weights) + weights.mean() * (1 - dice.mean())
+
+
+def at_size(target: Tensor, size: Sequence[int]) -> Tensor:
+    """Resample a target to the size of an auxiliary output: nearest neighbour, for probabilities the mean."""
+    if tuple(target.shape[-len(size) :]) == tuple(size):
+        return target
+    if target.is_floating_point():
+        return functional.interpolate(target, size=tuple(size), mode="area")
+    return functional.interpolate(target[:, None].float(), size=tuple(size), mode="nearest-exact")[:, 0].to(
+        target.dtype
+    )
+
+
+def supervised_loss(
+    outputs: Tensor | tuple[Tensor, ...], target: Tensor, weights: Tensor, *, loss: Loss, auxiliary: float
+) -> Tensor:
+    """Loss of the main output plus, with deep supervision, Σ_k w^k times that of the k-th auxiliary output.
+
+    Parameters
+    ----------
+    outputs : Tensor or tuple of Tensor
+        Logits; the main output first, the others of lower resolution.
+    auxiliary : float
+        w; Lee et al., Deeply-supervised nets, 2015; 1/2 as in Isensee et al. 2021.
+    """
+    if isinstance(outputs, Tensor):
+        return loss(outputs, target, weights)
+    total = loss(outputs[0], target, weights)
+    for k, output in enumerate(outputs[1:], start=1):
+        total = total + auxiliary**k * loss(output, at_size(target, output.shape[2:]), weights)
+    return total
 
 
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "dice-cross-entropy": dice_cross_entropy}

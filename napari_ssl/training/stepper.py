@@ -14,20 +14,28 @@ from napari_ssl.errors import JobError
 from napari_ssl.inference.predict import is_out_of_memory
 from napari_ssl.training.dataset import Batch
 from napari_ssl.training.device import mixed_dtype
-from napari_ssl.training.losses import choose_loss
+from napari_ssl.training.method import Method, StepInfo
 from napari_ssl.training.optimise import build_optimiser
 
-__all__ = ["Stepper"]
+__all__ = ["Stepper", "place"]
+
+
+def place(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, its planes laid out as convolutions like them (2D: channels last)."""
+    is_2d = all(p.ndim != 5 for p in network.parameters())
+    return network.to(device=device, memory_format=torch.channels_last) if is_2d else network.to(device)
 
 
 class Stepper:
-    """Network, loss, optimiser and arithmetic.
+    """Network, method, optimiser and arithmetic.
 
     Parameters
     ----------
     network : nn.Module
         On `device`, in training mode.
     parameters : FitParameters
+    method : Method
+        What is minimised; attached to the network already.
     device : torch.device
     notice : callable
         Takes a message for people.
@@ -39,10 +47,14 @@ class Stepper:
     """
 
     def __init__(
-        self, network: nn.Module, parameters: FitParameters, device: torch.device, notice: Callable[[str], None]
+        self,
+        network: nn.Module,
+        parameters: FitParameters,
+        method: Method,
+        device: torch.device,
+        notice: Callable[[str], None],
     ) -> None:
-        self.network, self.device, self._notice = network, device, notice
-        self.loss = choose_loss(parameters.loss)
+        self.network, self.method, self.device, self._notice = network, method, device, notice
         self.dtype = mixed_dtype(parameters.precision, device)
         if parameters.precision == "mixed" and self.dtype is None:
             notice("mixed arithmetic was asked for; this CPU is slower at it, so float32 is used")
@@ -50,8 +62,16 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
         self.slices_at_once = parameters.batch_size
 
-    def backward(self, batch: Batch) -> Tensor:
-        """Leave the gradient of the whole batch in the parameters and return its loss, a scalar on the device.
+    def forward(self, module: nn.Module, images: Tensor) -> Any:
+        """Run a network in the run's arithmetic; float32 logits, or a tuple of them with deep supervision."""
+        if images.ndim == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):
+            outputs = module(images)
+        return outputs.float() if isinstance(outputs, Tensor) else tuple(o.float() for o in outputs)
+
+    def backward(self, labelled: Batch, unlabelled: Batch | None, step: StepInfo) -> Tensor:
+        """Leave the gradient of the whole step in the parameters and return its loss, a scalar on the device.
 
         Raises
         ------
@@ -60,31 +80,31 @@ class Stepper:
         """
         while True:
             try:
-                return self._accumulate(batch)
+                return self._accumulate(labelled, unlabelled, step)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error).splitlines()[0]
             # Only after the handler is what the traceback held on to free again.
-            self._halve(batch, reason)
+            self._halve(labelled, reason)
 
-    def update(self, rate: float) -> None:
-        """Change the weights by the gradient at a learning rate."""
+    def update(self, step: StepInfo) -> None:
+        """Change the weights by the gradient, and let the method follow."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.method.learning_rate(step.iteration, step.iterations)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        self.method.after_step(self.network, step)
 
-    def _accumulate(self, batch: Batch) -> Tensor:
+    def _accumulate(self, labelled: Batch, unlabelled: Batch | None, step: StepInfo) -> Tensor:
         self.optimiser.zero_grad(set_to_none=True)
-        n = len(batch.weights)
+        self.method.begin_step()
+        n = len(labelled.weights)
         n_parts = math.ceil(n / self.slices_at_once)
         total = torch.zeros((), device=self.device)
-        for part in torch.arange(n, device=self.device).tensor_split(n_parts):
-            images = (batch.images[part] if n_parts > 1 else batch.images).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=self.dtype is not None):
-                logits = self.network(images)
-            loss = self.loss(logits, batch.classes[part], batch.weights[part]) * (len(part) / n)
+        others = [None] * n_parts if unlabelled is None else unlabelled.split(n_parts)
+        for part, other in zip(labelled.split(n_parts), others, strict=True):
+            loss = self.method.loss(self.network, part, other, step) * (len(part.weights) / n)
             self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
@@ -113,6 +133,7 @@ class Stepper:
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
             "slices_at_once": self.slices_at_once,
+            "method": self.method.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -121,3 +142,4 @@ class Stepper:
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.slices_at_once = int(state["slices_at_once"])
+        self.method.load_state_dict(state["method"])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,10 @@ from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.errors import CheckpointError, JobError
 from napari_ssl.networks.weights import weights_digest
-from napari_ssl.training.augment import augment
 from napari_ssl.training.checkpoints import latest_checkpoint, write_checkpoint
-from napari_ssl.training.dataset import Batch, SliceOrder, SliceStore
-from napari_ssl.training.optimise import learning_rate
-from napari_ssl.training.stepper import Stepper
+from napari_ssl.training.dataset import SliceOrder, Store
+from napari_ssl.training.method import Method, StepInfo
+from napari_ssl.training.stepper import Stepper, place
 from napari_ssl.training.validation import ValidationResult, validate
 
 __all__ = ["CHECKPOINT_SECONDS", "FitOrder", "FitResult", "Stopped", "Trainer"]
@@ -42,10 +42,13 @@ class FitOrder:
     """The arguments of `napari_ssl.training.loop.fit`."""
 
     network: nn.Module
-    dataset: SliceStore
+    dataset: Store
+    unlabelled: Store | None
     parameters: FitParameters
+    method: Method
+    new_network: Callable[[], nn.Module]
     iterations: int
-    validation: SliceStore | None
+    validation: Store | None
     scheme: LabelScheme
     seed: int
     device: torch.device
@@ -58,10 +61,12 @@ class FitOrder:
         """Name the run by what decides its result; folder and device are left out."""
         document = {
             "parameters": asdict(self.parameters),
+            "method": self.method.identity(),
             "iterations": self.iterations,
             "seed": self.seed,
             "start": weights_digest(self.network.state_dict()),
             "training": self.dataset.digest(),
+            "unlabelled": self.unlabelled.digest() if self.unlabelled is not None else None,
             "validation": self.validation.digest() if self.validation is not None else None,
         }
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
@@ -89,6 +94,8 @@ class FitResult:
         Step that `state_dict` is from.
     slices_at_once : int
         Slices that went through the network at once; below the batch size after running out of memory.
+    extras : dict
+        State dicts of networks to keep beside it, by name.
     """
 
     state_dict: dict[str, Tensor]
@@ -98,6 +105,7 @@ class FitResult:
     iterations: int
     kept_iteration: int
     slices_at_once: int
+    extras: dict[str, dict[str, Tensor]]
 
 
 @dataclass(kw_only=True)
@@ -120,11 +128,20 @@ class Trainer:
     def __init__(self, order: FitOrder) -> None:
         self.order, self.parameters, self.device = order, order.parameters, order.device
         self.identity = order.identity()
-        self.network = order.network.to(device=order.device, memory_format=torch.channels_last).train()
-        self.stepper = Stepper(self.network, order.parameters, order.device, self._notice)
+        self.network = place(order.network, order.device).train()
+        self.method = order.method
         self.slices = SliceOrder(order.dataset.weights, order.seed)
+        self.others = SliceOrder(order.unlabelled.weights, order.seed + 2) if order.unlabelled is not None else None
         self.generator = torch.Generator().manual_seed(order.seed + 1)
         torch.manual_seed(order.seed)
+        self.method.attach(
+            self.network,
+            device=order.device,
+            iterations=order.iterations,
+            n_classes=order.dataset.n_classes,
+            new_network=order.new_network,
+        )
+        self.stepper = Stepper(self.network, order.parameters, order.method, order.device, self._notice)
         self.state = _State()
         self.best: dict[str, Tensor] = {}
         self._pending: list[Tensor] = []
@@ -155,15 +172,23 @@ class Trainer:
         return self._result()
 
     def _step(self) -> None:
-        state = self.state
-        batch = self.order.dataset.batch(self.slices.next(self.parameters.batch_size)).to(self.device)
-        images, classes = augment(
-            batch.images, batch.classes, name=self.parameters.augmentation, generator=self.generator
+        order, state = self.order, self.state
+        step = StepInfo(
+            iteration=state.iteration,
+            iterations=order.iterations,
+            generator=self.generator,
+            forward=self.stepper.forward,
         )
-        self._pending.append(self.stepper.backward(Batch(images=images, classes=classes, weights=batch.weights)))
+        drawn = order.dataset.batch(self.slices.next(self.parameters.batch_size), self.generator)
+        labelled, unlabelled = drawn.to(self.device), None
+        if order.unlabelled is not None and self.others is not None:
+            drawn = order.unlabelled.batch(self.others.next(self.method.n_unlabelled), self.generator)
+            unlabelled = drawn.to(self.device)
+        labelled, unlabelled = self.method.augment(labelled, unlabelled, step)
+        self._pending.append(self.stepper.backward(labelled, unlabelled, step))
         if self.device.type == "cpu" or len(self._pending) >= _LOSSES_AT_ONCE:
             self._flush()  # before the update: on a CPU a loss that is not finite never reaches the weights
-        self.stepper.update(learning_rate(self.parameters, state.iteration, self.order.iterations))
+        self.stepper.update(step)
         state.iteration += 1
 
     def _flush(self) -> None:
@@ -188,9 +213,9 @@ class Trainer:
             return
         self._flush()
         result = validate(
-            self.network,
+            self.method.deployed(self.network),
             order.validation,
-            loss=self.stepper.loss,
+            loss=self.method.labelled_loss,
             scheme=order.scheme,
             device=self.device,
             dtype=self.stepper.dtype,
@@ -208,7 +233,7 @@ class Trainer:
         entry = {
             "iteration": state.iteration,
             "loss": sum(since) / len(since),
-            "learning_rate": learning_rate(self.parameters, state.iteration - 1, self.order.iterations),
+            "learning_rate": self.method.learning_rate(state.iteration - 1, self.order.iterations),
             "validation_dice": _plain(result.dice),
             "validation_loss": result.loss,
         }
@@ -217,7 +242,7 @@ class Trainer:
         if result.mean_dice > state.best_dice:
             state.best_dice, state.best_iteration, state.without_progress = result.mean_dice, state.iteration, 0
             if self.parameters.keep == "best":
-                self.best = _on_cpu(self.network.state_dict())
+                self.best = _on_cpu(self.method.deployed(self.network).state_dict())
         else:
             state.without_progress += 1
         self._progress(result)
@@ -246,7 +271,9 @@ class Trainer:
         }
         if state.losses:
             data["loss"] = state.losses[-1]
-            data["learning_rate"] = learning_rate(self.parameters, max(0, state.iteration - 1), order.iterations)
+            if losses := self.method.log():
+                data["losses"] = losses
+            data["learning_rate"] = self.method.learning_rate(max(0, state.iteration - 1), order.iterations)
         done = state.iteration - self._started_iteration
         if done and not state.finished:
             seconds = (self._progress_at - self._started_at) / done
@@ -275,6 +302,7 @@ class Trainer:
             "device": self.device.type,
             "stepper": self.stepper.state_dict(),
             "slices": self.slices.state_dict(),
+            "others": self.others.state_dict() if self.others is not None else None,
             "augmentation": self.generator.get_state(),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
@@ -301,6 +329,8 @@ class Trainer:
             )
         self.stepper.load_state_dict(document["stepper"])
         self.slices.load_state_dict(document["slices"])
+        if self.others is not None:
+            self.others.load_state_dict(document["others"])
         self.generator.set_state(document["augmentation"])
         torch.set_rng_state(document["torch"])
         if document["cuda"] is not None and self.device.type == "cuda":
@@ -310,16 +340,19 @@ class Trainer:
 
     def _result(self) -> FitResult:
         state = self.state
-        if self.best:
-            self.network.load_state_dict(self.best)
+        deployed = self.method.deployed(self.network)
+        kept = self.best or _on_cpu(deployed.state_dict())
+        if self.best or deployed is not self.network:
+            self.network.load_state_dict(kept)
         return FitResult(
-            state_dict=_on_cpu(self.network.state_dict()),
+            state_dict=kept,
             history=state.history,
             last_validation=state.history[-1] if state.history else None,
             losses=state.losses,
             iterations=state.iteration,
             kept_iteration=state.best_iteration if self.best else state.iteration,
             slices_at_once=self.stepper.slices_at_once,
+            extras={name: _on_cpu(module.state_dict()) for name, module in self.method.extras().items()},
         )
 
 

@@ -91,6 +91,13 @@ class FitParameters:
         choices=("none", "paper", "strong"),
         source="paper: translation, rotation, scaling, intensity (Bai 2017); strong: as in nnU-Net",
     )
+    deep_supervision: float = parameter(
+        0.5,
+        "Weight of auxiliary outputs, w^k for the k-th (networks with deep supervision)",
+        low=0,
+        high=1,
+        source="Isensee et al. 2021",
+    )
     precision: str = parameter(
         "auto", "Arithmetic", choices=("auto", "float32", "mixed"), source="auto: mixed on CUDA, float32 on CPUs"
     )
