@@ -17,9 +17,10 @@ from napari_ssl.core.curve import ClinicalIndices
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.errors import LabelError
 from napari_ssl.measures.curves import indices, volume_curves
-from napari_ssl.measures.overlap import METRICS, evaluate_frames, mean_over_frames
+from napari_ssl.measures.overlap import METRICS, VOXEL_METRICS, evaluate_frames, mean_over_frames
+from napari_ssl.measures.statistics import bootstrap_interval
 
-__all__ = ["bootstrap_interval", "case_document", "compare", "summarise"]
+__all__ = ["case_document", "compare", "summarise"]
 
 _VENTRICLES = ("LV", "RV")
 _ERRORS = ("ef_error_points", "ef_abs_error_points", "edv_error_ml", "esv_error_ml")
@@ -37,6 +38,7 @@ def case_document(
     subject_id: str | None = None,
     ed_frame: int | None = None,
     es_frame: int | None = None,
+    in_voxels: bool = False,
 ) -> dict[str, Any]:
     """Compare one case's proposal with its reference in the reference's frames.
 
@@ -49,6 +51,8 @@ def case_document(
         Subject that the case counts for; by default the case itself.
     ed_frame, es_frame : int, optional
         A missing one is found from the reference.
+    in_voxels : bool
+        Also give the distances in voxels, the spacing left out (``hd95_voxel``, ``asd_voxel``), as many papers do.
 
     Returns
     -------
@@ -59,8 +63,9 @@ def case_document(
         ``mass_error_g``, ``indices`` and ``reference_indices``. Both EFs are read at the same ED and ES.
     """
     frames = sorted({int(f) for f in frames})
-    by_frame = evaluate_frames(prediction, reference, scheme, spacing_zyx_mm, frames)
+    by_frame = evaluate_frames(prediction, reference, scheme, spacing_zyx_mm, frames, in_voxels=in_voxels)
     scores = mean_over_frames(by_frame)
+    metrics = (*METRICS, *VOXEL_METRICS) if in_voxels else METRICS
     truth = volume_curves(
         case_id, reference, scheme, spacing_zyx_mm, frames=frames, ed_frame=ed_frame, es_frame=es_frame
     )
@@ -73,7 +78,7 @@ def case_document(
         "case_id": case_id,
         "subject_id": subject_id or case_id,
         "frames": {str(f): s for f, s in by_frame.items()},
-        **{metric: {name: s[metric] for name, s in scores.items()} for metric in METRICS},
+        **{metric: {name: s[metric] for name, s in scores.items()} for metric in metrics},
         "ef_error_points": _index_errors(found, expected, "ef_percent"),
         "edv_error_ml": _index_errors(found, expected, "edv_ml"),
         "esv_error_ml": _index_errors(found, expected, "esv_ml"),
@@ -113,7 +118,8 @@ def summarise(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
     cases = list(cases)
     mean: dict[str, Any] = {}
     sd: dict[str, Any] = {}
-    for quantity in (*METRICS, *_ERRORS):
+    in_voxels = tuple(metric for metric in VOXEL_METRICS if any(metric in case for case in cases))
+    for quantity in (*METRICS, *in_voxels, *_ERRORS):
         keys = list(dict.fromkeys(key for case in cases for key in case.get(quantity, {})))
         values = {key: _present(case.get(quantity, {}).get(key) for case in cases) for key in keys}
         mean[quantity] = {key: float(np.mean(v)) for key, v in values.items() if v}
@@ -124,21 +130,6 @@ def summarise(cases: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 def _present(values: Iterable[float | None]) -> list[float]:
     return [v for v in values if v is not None]
-
-
-def bootstrap_interval(
-    differences: Sequence[float], *, level: float = 0.95, n_resamples: int = 5000, seed: int = 0
-) -> tuple[float | None, float | None]:
-    """Percentile bootstrap of the mean over subjects (Efron & Tibshirani 1993, §13.3); (None, None) below two subjects.
-
-    The same differences and seed always give the same interval.
-    """
-    values = np.asarray(differences, float)
-    if len(values) < 2:
-        return None, None
-    picks = np.random.default_rng(seed).integers(0, len(values), (n_resamples, len(values)))
-    low, high = np.quantile(values[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def compare(

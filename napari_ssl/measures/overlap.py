@@ -29,6 +29,7 @@ from napari_ssl.errors import LabelError
 __all__ = [
     "METRICS",
     "NSD_TOLERANCE_MM",
+    "VOXEL_METRICS",
     "empty_rule",
     "evaluate_case",
     "evaluate_frame",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 METRICS = ("dice", "hd95_mm", "asd_mm", "nsd")
+VOXEL_METRICS = ("hd95_voxel", "asd_voxel")
+"""Distances as if every voxel were a cube of edge 1: what papers report that leave the spacing out."""
 NSD_TOLERANCE_MM = 2.0
 """Surface deviation that still counts as agreement: about one pixel of a cine, within what two readers differ by."""
 
@@ -139,13 +142,25 @@ def _as_batch(mask: NDArray[np.bool_]) -> Any:
 
 
 def evaluate_frame(
-    prediction_zyx: NDArray[Any], reference_zyx: NDArray[Any], scheme: LabelScheme, spacing_zyx_mm: Sequence[float]
+    prediction_zyx: NDArray[Any],
+    reference_zyx: NDArray[Any],
+    scheme: LabelScheme,
+    spacing_zyx_mm: Sequence[float],
+    *,
+    in_voxels: bool = False,
 ) -> dict[str, dict[str, float]]:
-    """Compare one frame as a 3D volume; structure name to ``{dice, hd95_mm, asd_mm, nsd}``."""
-    return {
-        s.name: mask_overlap(prediction_zyx == s.value, reference_zyx == s.value, spacing_zyx_mm)
-        for s in scheme.structures
-    }
+    """Compare one frame as a 3D volume; structure name to ``{dice, hd95_mm, asd_mm, nsd}``.
+
+    With `in_voxels` also ``hd95_voxel`` and ``asd_voxel``.
+    """
+    scores = {}
+    for s in scheme.structures:
+        masks = prediction_zyx == s.value, reference_zyx == s.value
+        scores[s.name] = mask_overlap(*masks, spacing_zyx_mm)
+        if in_voxels:
+            plain = mask_overlap(*masks, [1.0] * len(spacing_zyx_mm))
+            scores[s.name] |= {"hd95_voxel": plain["hd95_mm"], "asd_voxel": plain["asd_mm"]}
+    return scores
 
 
 def evaluate_frames(
@@ -154,6 +169,8 @@ def evaluate_frames(
     scheme: LabelScheme,
     spacing_zyx_mm: Sequence[float],
     frames: Iterable[int],
+    *,
+    in_voxels: bool = False,
 ) -> dict[int, dict[str, dict[str, float]]]:
     """Compare the given frames of two label maps ``(T, Z, Y, X)``, each as a 3D volume: frame to structure to scores.
 
@@ -167,15 +184,15 @@ def evaluate_frames(
     frames = sorted({int(f) for f in frames})
     if not frames or not 0 <= frames[0] <= frames[-1] < len(reference):
         raise LabelError(f"frames to compare are {frames}; give at least one of 0 to {len(reference) - 1}")
-    return {f: evaluate_frame(prediction[f], reference[f], scheme, spacing_zyx_mm) for f in frames}
+    return {f: evaluate_frame(prediction[f], reference[f], scheme, spacing_zyx_mm, in_voxels=in_voxels) for f in frames}
 
 
 def mean_over_frames(by_frame: dict[int, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Average the scores of several frames; structure name to ``{dice, hd95_mm, asd_mm, nsd}``."""
+    """Average the scores of several frames; structure name to ``{dice, hd95_mm, asd_mm, nsd}`` and what else there is."""
     structures = next(iter(by_frame.values()))
     return {
-        name: {metric: float(np.mean([scores[name][metric] for scores in by_frame.values()])) for metric in METRICS}
-        for name in structures
+        name: {metric: float(np.mean([scores[name][metric] for scores in by_frame.values()])) for metric in first}
+        for name, first in structures.items()
     }
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.errors import LabelError
-from napari_ssl.measures.evaluation import bootstrap_interval, case_document, compare, summarise
+from napari_ssl.measures.evaluation import case_document, compare, summarise
+from napari_ssl.measures.statistics import bootstrap_interval
 
 pytest.importorskip("monai", reason="overlap is computed by MONAI")
 ACDC = PRESETS["acdc"]

@@ -134,3 +134,14 @@ def test_wrong_input_is_named() -> None:
         evaluate_frames(labels, labels, ACDC, (1, 1, 1), [])
     with pytest.raises(LabelError, match=r"\[5\]"):
         evaluate_frames(labels, labels, ACDC, (1, 1, 1), [5])
+
+
+def test_distances_in_voxels_leave_the_spacing_out():
+    prediction, reference = np.zeros((1, 4, 12, 12), np.uint8), np.zeros((1, 4, 12, 12), np.uint8)
+    reference[0, 1:3, 3:9, 3:9] = 3
+    prediction[0, 1:3, 3:9, 5:11] = 3  # shifted by two voxels of 1.5 mm
+    found = evaluate_frames(prediction, reference, PRESETS["acdc"], (8.0, 2.0, 1.5), [0], in_voxels=True)[0]["LV"]
+    assert (found["hd95_mm"], found["hd95_voxel"]) == (pytest.approx(3.0), pytest.approx(2.0))
+    assert found["asd_voxel"] < found["asd_mm"]
+    empty = evaluate_frames(prediction * 0, reference, PRESETS["acdc"], (8.0, 2.0, 1.5), [0], in_voxels=True)[0]["LV"]
+    assert empty["hd95_voxel"] == pytest.approx(np.linalg.norm([3, 11, 11]))  # the diagonal, in voxels
