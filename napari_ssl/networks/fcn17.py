@@ -73,6 +73,6 @@ class Fcn17(nn.Module):
         return self.classify(self.join(torch.cat(scales, dim=1)))
 
 
-def build(*, in_channels: int, n_classes: int, parameters: Fcn17Parameters) -> Fcn17:
-    """Build the network with random weights."""
+def build(*, in_channels: int, n_classes: int, parameters: Fcn17Parameters, dimensions: int = 2) -> Fcn17:
+    """Build the network with random weights; it knows slices alone, `dimensions` is always 2."""
     return Fcn17(in_channels=in_channels, n_classes=n_classes, parameters=parameters)

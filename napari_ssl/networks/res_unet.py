@@ -5,27 +5,33 @@ Defaults as Ruijsink et al. 2020 used it for short-axis cine: 16, 32, 64, 128, 2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from monai.networks.nets import UNet
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_ssl.core.catalogue import ResUNetParameters
-from napari_ssl.networks.padding import run_padded
+from napari_ssl.networks.encoder_decoder import EncoderDecoder
 
 __all__ = ["ResUNet", "build"]
 
 
-class ResUNet(UNet):
-    """MONAI's UNet that takes slices of any size.
+class ResUNet(EncoderDecoder, UNet):
+    """MONAI's UNet that takes images of any size.
+
+    The last unit both enlarges and classifies, so that the embedding in front of it has half the resolution.
 
     Parameters
     ----------
     in_channels, n_classes : int
     parameters : ResUNetParameters
+    dimensions : {2, 3}
     """
 
-    def __init__(self, *, in_channels: int, n_classes: int, parameters: ResUNetParameters) -> None:
+    def __init__(self, *, in_channels: int, n_classes: int, parameters: ResUNetParameters, dimensions: int = 2) -> None:
         super().__init__(
-            spatial_dims=2,
+            spatial_dims=dimensions,
             in_channels=in_channels,
             out_channels=n_classes,
             channels=[parameters.base_channels * 2**level for level in range(parameters.levels)],
@@ -35,12 +41,39 @@ class ResUNet(UNet):
             dropout=parameters.dropout,
         )
         self.multiple = 2 ** (parameters.levels - 1)
+        # A single pixel has no variance: instances need two at the bottom.
+        self.at_least = 2 if parameters.normalisation == "instance" else 1
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, Y, X)`` to logits ``(B, K, Y, X)``."""
-        return run_padded(super().forward, x, self.multiple)
+    def _levels(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Return (down, up) of every level, finest first; MONAI nests them."""
+        levels, inner = [], self.model
+        while isinstance(inner, nn.Sequential):
+            down, skip, up = inner
+            levels.append((down, up))
+            inner = skip.submodule
+        return [*levels, (inner, nn.Identity())]
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Return the features of every level, finest first."""
+        self.check_size(images)
+        features = [images]
+        for down, _ in self._levels():
+            features.append(down(features[-1]))
+        return features[1:]
+
+    def expand(self, features: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what the last unit takes, at half the image's size."""
+        *skips, x = features
+        ups = [up for _, up in self._levels()[:-1]]
+        for skip, up in zip(skips[:0:-1], ups[:0:-1], strict=True):
+            x = up(torch.cat([skip, x], dim=1))
+        return torch.cat([skips[0], x], dim=1), ()
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Enlarge and classify."""
+        return self._levels()[0][1](embedding)
 
 
-def build(*, in_channels: int, n_classes: int, parameters: ResUNetParameters) -> ResUNet:
+def build(*, in_channels: int, n_classes: int, parameters: ResUNetParameters, dimensions: int = 2) -> ResUNet:
     """Build the network with random weights."""
-    return ResUNet(in_channels=in_channels, n_classes=n_classes, parameters=parameters)
+    return ResUNet(in_channels=in_channels, n_classes=n_classes, parameters=parameters, dimensions=dimensions)

@@ -123,7 +123,10 @@ class NoParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkEntry:
-    """One architecture. `module` names a function ``build(*, in_channels, n_classes, parameters)``."""
+    """One architecture. `module` names a function ``build(*, in_channels, n_classes, parameters, dimensions)``.
+
+    `dimensions` says which images it takes: 2 for slices, 3 for volumes.
+    """
 
     name: str
     title: str
@@ -131,6 +134,7 @@ class NetworkEntry:
     paper: str
     parameters: type
     module: str
+    dimensions: tuple[int, ...] = (2,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ NETWORKS: Mapping[str, NetworkEntry] = by_name(
         paper=_MONAI,
         parameters=ResUNetParameters,
         module="napari_ssl.networks.res_unet:build",
+        dimensions=(2, 3),
     ),
     NetworkEntry(
         name="fcn17",
