@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from napari_ssl.core.case import Case, Split
-from napari_ssl.errors import UnknownCaseError
+from napari_ssl.errors import StudyError, UnknownCaseError
 from napari_ssl.io.images import Geometry
 from napari_ssl.study import schema
 from napari_ssl.study.base import StudyFolder, member, now
@@ -67,6 +67,32 @@ class CaseRoom(StudyFolder):
             values = {"ed_frame": case.ed_frame, "es_frame": case.es_frame}
             connection.execute(sa.update(schema.cases).where(schema.cases.c.id == case_id).values(values))
         return case
+
+    def set_pressures(self, case_id: str, systolic_mmhg: float | None, diastolic_mmhg: float | None) -> None:
+        """Keep the blood pressures of a case in mmHg, measured at the scan (central ones where known); None forgets.
+
+        Raises
+        ------
+        StudyError
+            Only one of the two, or not 20 ≤ diastolic < systolic ≤ 300.
+        """
+        pair = (systolic_mmhg, diastolic_mmhg)
+        if pair != (None, None) and (None in pair or not 20 <= diastolic_mmhg < systolic_mmhg <= 300):
+            raise StudyError(
+                f"case {case_id}: pressures must be 20 <= diastolic < systolic <= 300 mmHg, got systolic {pair[0]}, "
+                f"diastolic {pair[1]}; give both or neither"
+            )
+        with self._database.write() as connection:
+            self._case_row(connection, case_id)
+            values = {"systolic_mmhg": systolic_mmhg, "diastolic_mmhg": diastolic_mmhg}
+            connection.execute(sa.update(schema.cases).where(schema.cases.c.id == case_id).values(values))
+
+    def pressures(self, case_id: str) -> tuple[float, float] | None:
+        """Return systolic and diastolic pressure of a case in mmHg, None when they are not known."""
+        with self._database.read() as connection:
+            row = self._case_row(connection, case_id)
+        systolic, diastolic = row["systolic_mmhg"], row["diastolic_mmhg"]
+        return None if systolic is None or diastolic is None else (systolic, diastolic)
 
     def image_geometry(self, case_id: str) -> Geometry:
         """Return the grid of a case's image as it was at import; needs no image file."""

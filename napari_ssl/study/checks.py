@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from napari_ssl.core.case import Case, Split
-from napari_ssl.errors import ImageError, NapariSslError
+from napari_ssl.errors import CheckpointError, ImageError, NapariSslError
 from napari_ssl.io.documents import read_document
 from napari_ssl.io.images import hash_file
 from napari_ssl.study.jobs import SPEC_FILE, JobRoom
@@ -123,7 +123,7 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
             yield Finding(severity=Severity.ERROR, path=path, message=message, remedy=remedy)
         missing = self._database.missing_guards()
         if missing:
-            message = f"the triggers {', '.join(missing)} that protect decisions are gone"
+            message = f"the triggers {', '.join(missing)} that protect decisions and ratings are gone"
             yield Finding(severity=Severity.ERROR, path=path, message=message, remedy=remedy)
 
     def _check_splits(self, cases: list[Case]) -> Iterator[Finding]:
@@ -187,6 +187,11 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
                 yield _lost(folder / WEIGHTS_FILE, f"model {model.id}: its weights are absent")
             elif hash_file(folder / WEIGHTS_FILE) != self.model_weights_hash(model.id):
                 yield _lost(folder / WEIGHTS_FILE, f"model {model.id}: its weights were changed since it was trained")
+        for classifier in self.classifiers():
+            try:
+                self.classifier_card(classifier.id)
+            except CheckpointError as error:
+                yield _lost(self.folder / f"qc/{classifier.id}", str(error))
 
     def _check_jobs(self) -> Iterator[Finding]:
         for job in self.jobs():
@@ -198,7 +203,8 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
         """Yield files that no row knows: left by killed processes, or put there by hand."""
         known = {path for s in self.segmentations() for path in (s.label_path, s.confidence_path)}
         known |= {f"models/{m.id}/{name}" for m in self.models() for name in (WEIGHTS_FILE, CARD_FILE)}
-        for part in ("labels", "predictions", "models", "journal"):
+        known |= {f"qc/{c.id}/{name}" for c in self.classifiers() for name in (WEIGHTS_FILE, CARD_FILE)}
+        for part in ("labels", "predictions", "models", "qc", "journal"):
             for path in sorted((self.folder / part).rglob("*")):
                 name = path.relative_to(self.folder).as_posix()
                 if path.name.startswith(".tmp-"):

@@ -23,7 +23,7 @@ from napari_ssl.study.storage import make_folder, storage_errors
 __all__ = ["DATABASE_FILE", "REVISIONS", "Database"]
 
 DATABASE_FILE = "study.db"
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Known states of the tables, oldest first; the last is what this version writes."""
 BUSY_TIMEOUT_S = 30.0
 
@@ -120,7 +120,7 @@ class Database:
     def _in_words(self, error: BaseException) -> Exception:
         text = str(error)
         if "append-only" in text:
-            return DecisionError(f"{self.path}: {text}; take a decision back with a new one instead of changing it")
+            return DecisionError(f"{self.path}: {text}; take it back with a new entry instead of changing it")
         if "full" in text or "disk I/O" in text:
             return StorageError(f"{self.path}: {text}; free space on the disk, then try again. Nothing was changed")
         if "readonly" in text:

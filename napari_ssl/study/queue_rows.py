@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import StudyError
 from napari_ssl.study import schema
 from napari_ssl.study.base import plain_json
+from napari_ssl.study.classifiers import ClassifierRoom, read_scores
 from napari_ssl.study.decisions import DecisionRoom
 from napari_ssl.study.journal import EditJournal
 from napari_ssl.study.stored_labels import PROPOSALS
@@ -50,6 +51,12 @@ class QueueRow:
     has_reference : bool
     proposal_id : int or None
         Number of the newest proposal.
+    probability_good : float or None
+        What the QC classifier says about the newest proposal, 0 to 1.
+    is_flagged : bool or None
+        Whether that is below the classifier's operating point; None without a score.
+    n_flags : int or None
+        How many rules the newest proposal breaks; None where the rules were not asked.
     """
 
     case_id: str
@@ -67,16 +74,20 @@ class QueueRow:
     reader_of_decision: str | None = None
     has_reference: bool = False
     proposal_id: int | None = None
+    probability_good: float | None = None
+    is_flagged: bool | None = None
+    n_flags: int | None = None
 
 
-class QueueRoom(DecisionRoom):
+class QueueRoom(DecisionRoom, ClassifierRoom):
     """Measures of label versions and the rows of the queue."""
 
     def set_measures(self, segmentation_id: int, measures: Mapping[str, Any]) -> None:
         """Store what was measured on a label version, in place of what was stored before.
 
         Any JSON (NaN becomes None). These keys also fill the queue: ``mean_confidence`` (0 to 1), ``disagreement``
-        (0 to 1), ``indices`` with ``lv_ef_percent`` and ``rv_ef_percent`` as in `ClinicalIndices`.
+        (0 to 1), ``indices`` with ``lv_ef_percent`` and ``rv_ef_percent`` as in `ClinicalIndices`, ``flags`` (a list,
+        one entry a broken rule).
         """
         document = plain_json(measures)
         indices = document.get("indices") or {}
@@ -89,6 +100,8 @@ class QueueRoom(DecisionRoom):
         for name, value in scalars.items():
             if value is not None and not isinstance(value, int | float):
                 raise StudyError(f"label version {segmentation_id}: {name} must be a number, got {value!r}")
+        flags = document.get("flags")
+        scalars["n_flags"] = None if flags is None else len(flags)
         table = schema.segmentations
         with self._database.write() as connection:
             self._segmentation(connection, segmentation_id)
@@ -105,7 +118,9 @@ class QueueRoom(DecisionRoom):
 
     def queue_rows(self, reader: str | None = None) -> list[QueueRow]:
         """Return a row for every case, in the order of their identifiers, for one reader (None: all together)."""
+        in_use = self._classifiers_in_use()
         with self._database.read() as connection:
+            scores = read_scores(connection, in_use)
             cases = _rows(connection, _CASES)
             versions = _rows(connection, _VERSIONS)
             rounds = {row.id: row.round for row in _rows(connection, _MODELS)}
@@ -126,9 +141,13 @@ class QueueRoom(DecisionRoom):
         for case in cases:
             proposal = proposals.get(case.id)
             decisions = by_case.get(case.id, [])
-            result.append(
-                _queue_row(case, proposal, references.get(case.id), decisions, reader, case.id in edited, by_id, rounds)
+            row = _queue_row(
+                case, proposal, references.get(case.id), decisions, reader, case.id in edited, by_id, rounds
             )
+            score = scores.get(row.proposal_id)
+            if score is not None:
+                row = replace(row, probability_good=score.probability_good, is_flagged=score.is_flagged)
+            result.append(row)
         return result
 
 
@@ -137,7 +156,7 @@ _CASES = (
     .join(schema.subjects)
     .order_by(schema.cases.c.id)
 )
-_SHOWN = ("id", "case_id", "source", "model_id", "mean_confidence", "lv_ef", "rv_ef", "disagreement")
+_SHOWN = ("id", "case_id", "source", "model_id", "mean_confidence", "lv_ef", "rv_ef", "disagreement", "n_flags")
 _VERSIONS = sa.select(
     *(schema.segmentations.c[name] for name in (*_SHOWN, "foreground_fraction")),
 ).order_by(schema.segmentations.c.id)
@@ -184,4 +203,5 @@ def _queue_row(
         reader_of_decision=anyone and anyone.reader,
         has_reference=reference is not None,
         proposal_id=proposal_id,
+        n_flags=proposal and proposal.n_flags,
     )

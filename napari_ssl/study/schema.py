@@ -16,11 +16,15 @@ __all__ = [
     "metadata",
     "model_events",
     "models",
+    "qc_classifier_events",
+    "qc_classifiers",
+    "qc_scores",
+    "ratings",
     "segmentations",
     "subjects",
 ]
 
-GUARDED_TABLES = ("decisions", "model_events", "job_events")
+GUARDED_TABLES = ("decisions", "model_events", "job_events", "ratings", "qc_classifier_events")
 """Tables that are only ever appended to; triggers refuse UPDATE and DELETE."""
 
 
@@ -64,6 +68,8 @@ cases = sa.Table(
     sa.Column("es_frame", sa.Integer),
     sa.Column("group", sa.String),
     sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("systolic_mmhg", sa.Float),
+    sa.Column("diastolic_mmhg", sa.Float),
 )
 
 segmentations = sa.Table(
@@ -87,6 +93,7 @@ segmentations = sa.Table(
     sa.Column("lv_ef", sa.Float),
     sa.Column("rv_ef", sa.Float),
     sa.Column("disagreement", sa.Float),
+    sa.Column("n_flags", sa.Integer),
     sa.UniqueConstraint("case_id", "version", name="uq_segmentations_case_version"),
     sqlite_autoincrement=True,
 )
@@ -161,4 +168,52 @@ job_events = sa.Table(
     sa.Column("message", sa.String, nullable=False),
     sa.Column("at", UtcTime, nullable=False),
     sqlite_autoincrement=True,
+)
+
+ratings = sa.Table(
+    "ratings",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("case_id", sa.String, sa.ForeignKey("cases.id"), nullable=False, index=True),
+    sa.Column("segmentation_id", sa.Integer, sa.ForeignKey("segmentations.id"), nullable=False),
+    sa.Column("reader", sa.String, nullable=False),
+    sa.Column("score", sa.Integer),  # none where a rating is taken back
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("rated_at", UtcTime, nullable=False),
+    sa.Column("app_version", sa.String, nullable=False),
+    sa.Column("is_adjudication", sa.Boolean, nullable=False),
+    sa.Column("retracts_id", sa.Integer, sa.ForeignKey("ratings.id")),
+    sa.UniqueConstraint("retracts_id", name="uq_ratings_retracts"),
+    sqlite_autoincrement=True,
+)
+
+qc_classifiers = sa.Table(
+    "qc_classifiers",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("threshold", sa.Float, nullable=False),
+    sa.Column("weights_hash", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
+qc_classifier_events = sa.Table(
+    "qc_classifier_events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("classifier_id", sa.String, sa.ForeignKey("qc_classifiers.id"), nullable=False),
+    sa.Column("event", sa.String, nullable=False),
+    sa.Column("by", sa.String, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+qc_scores = sa.Table(
+    "qc_scores",
+    metadata,
+    sa.Column("segmentation_id", sa.Integer, sa.ForeignKey("segmentations.id"), primary_key=True),
+    sa.Column("classifier_id", sa.String, sa.ForeignKey("qc_classifiers.id"), primary_key=True),
+    sa.Column("probability_good", sa.Float, nullable=False),
+    sa.Column("scored_at", UtcTime, nullable=False),
 )

@@ -3,10 +3,11 @@
 ::
 
     study.toml              label scheme, preprocessing, reasons for rejections
-    study.db                cases, label versions, decisions, models, jobs
+    study.db                cases, label versions, decisions, ratings, models, jobs
     labels/<case>/          reference labels and corrections, one file a version, named by content
     predictions/<model>/    what models proposed, with confidence
     models/<id>/            weights.safetensors, card.json
+    qc/<id>/                classifiers of curves: weights.safetensors, card.json
     runs/<job>/             spec.json, events, checkpoints, outputs
     journal/                strokes that are not saved yet
     backups/                the database before each migration
@@ -24,13 +25,14 @@ from napari_ssl.errors import StudyError
 from napari_ssl.study.checks import CheckRoom
 from napari_ssl.study.database import DATABASE_FILE, Database
 from napari_ssl.study.importing import ImportRoom
+from napari_ssl.study.rating_tables import RatingTableRoom
 from napari_ssl.study.settings import SETTINGS_FILE, StudySettings, read_settings, write_settings
 from napari_ssl.study.storage import make_folder
 
 __all__ = ["Study"]
 
 
-class Study(ImportRoom, CheckRoom):
+class Study(ImportRoom, CheckRoom, RatingTableRoom):
     """Open one with `Study.open`, make one with `Study.create`; a context manager that closes it.
 
     Safe to use from several threads and several processes at a time; every method is one transaction.

@@ -22,6 +22,10 @@ def _make_older(study: Study) -> None:
     with sqlite3.connect(study.folder / "study.db") as connection:
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             connection.execute(f"DROP TRIGGER {name}")
+        for table in ("ratings", "qc_scores", "qc_classifier_events", "qc_classifiers"):
+            connection.execute(f"DROP TABLE {table}")
+        for table, column in (("segmentations", "n_flags"), ("cases", "systolic_mmhg"), ("cases", "diastolic_mmhg")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
 
 
@@ -42,7 +46,8 @@ def test_an_older_study_is_copied_then_upgraded(study: Study):
     recorded = study.record(decide(study.reference("p0")))
     _make_older(study)
     with Study.open(study.folder) as again:
-        assert again._database.revision() == "0002" and again.decisions() == [recorded]
+        assert again._database.revision() == database.REVISIONS[-1] and again.decisions() == [recorded]
+        assert again.ratings() == [] and again.queue_rows()[0].n_flags is None
         with pytest.raises(DecisionError), again._database.write() as connection:
             connection.exec_driver_sql("DELETE FROM decisions")
     (backup,) = (study.folder / "backups").iterdir()
@@ -53,7 +58,7 @@ def test_an_older_study_is_copied_then_upgraded(study: Study):
 
 def test_a_failed_upgrade_changes_nothing(study: Study, monkeypatch):
     _make_older(study)
-    with sqlite3.connect(study.folder / "study.db") as connection:  # the third of six triggers will fail
+    with sqlite3.connect(study.folder / "study.db") as connection:  # the third trigger will fail
         connection.execute(
             "CREATE TRIGGER model_events_no_update BEFORE UPDATE ON model_events BEGIN SELECT RAISE(ABORT, 'x'); END"
         )
