@@ -85,7 +85,7 @@ def review_by_policy(
     started = time.monotonic()
     counts: Counter[str] = Counter()
     judgements = judge.judge(proposals)
-    seconds = (time.monotonic() - started) / max(1, len(judgements))
+    own_seconds = (time.monotonic() - started) / max(1, len(judgements))
     for case_id, judgement in judgements.items():
         segmentation = segmentations[case_id]
         if judgement.verdict is Verdict.CORRECT and judgement.labels is not None:
@@ -104,7 +104,7 @@ def review_by_policy(
                 verdict=judgement.verdict,
                 reader=reader,
                 decided_at=datetime.now(UTC),
-                seconds=seconds,
+                seconds=judgement.seconds or own_seconds,
                 segmentation_id=segmentation.id,
                 label_hash=segmentation.label_hash,
                 model_id=segmentation.model_id,

@@ -78,7 +78,7 @@ def test_oracle_leaves_cases_without_reference_undecided():
 
 def test_every_policy_of_the_catalogue_can_be_made():
     for name in POLICIES:
-        make_policy(name, {}, scheme=PRESETS["acdc"], reference_of=lambda case: None)
+        make_policy(name, {}, scheme=PRESETS["acdc"], reference_of=lambda case: None, score_of=lambda cases: {})
     with pytest.raises(CatalogueError, match="accept-all"):
         make_policy("nobody", {}, scheme=PRESETS["acdc"])
 

@@ -23,7 +23,7 @@ from napari_ssl.core.catalogue.base import (
     preset_values,
 )
 from napari_ssl.core.catalogue.networks import NETWORKS, Fcn17Parameters, ResUNetParameters
-from napari_ssl.core.catalogue.policies import POLICIES, OracleParameters
+from napari_ssl.core.catalogue.policies import POLICIES, OracleParameters, QcPolicyParameters, RandomParameters
 from napari_ssl.core.catalogue.supervised import SupervisedParameters
 
 __all__ = [
@@ -38,6 +38,8 @@ __all__ = [
     "NoParameters",
     "OracleParameters",
     "PolicyEntry",
+    "QcPolicyParameters",
+    "RandomParameters",
     "ResUNetParameters",
     "StrategyEntry",
     "SupervisedParameters",
