@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_ssl.core.catalogue.base import FitParameters, StrategyEntry
+from napari_ssl.core.catalogue.base import FitParameters, Share, StrategyEntry
 from napari_ssl.core.duration import Duration
 from napari_ssl.core.parameters import parameter, validate
 
@@ -65,6 +65,7 @@ ENTRY = StrategyEntry(
     module="napari_ssl.strategies.alternating_crf:AlternatingCrf",
     network="res-unet",
     uses_unlabelled=True,
+    budget={"initial": Share(fraction=0.6), "per_alternation": Share(fraction=0.4, times="alternations")},
     presets={
         "paper": {},
         "quick": {

@@ -15,6 +15,7 @@ __all__ = [
     "NetworkEntry",
     "NoParameters",
     "PolicyEntry",
+    "Share",
     "StrategyEntry",
     "by_name",
     "choose",
@@ -88,8 +89,9 @@ class FitParameters:
     augmentation: str = parameter(
         "strong",
         "Augmentation",
-        choices=("none", "paper", "strong"),
-        source="paper: translation, rotation, scaling, intensity (Bai 2017); strong: as in nnU-Net",
+        choices=("none", "paper", "strong", "rotation-flips", "albumentations"),
+        source="paper: translation, rotation, scaling, intensity (Bai 2017); strong: as in nnU-Net; rotation-flips: "
+        "Zhu 2022; albumentations: Baldeon Calisto 2022. The last two mirror, which turns a heart's sides round",
     )
     deep_supervision: float = parameter(
         0.5,
@@ -138,8 +140,21 @@ class NetworkEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Part of a total number of steps that a stage gets; `times` names the parameter that says how often it is run."""
+
+    fraction: float
+    times: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyEntry:
-    """One training strategy. `module` names a class with ``run(self, lab)``, made with its parameters."""
+    """One training strategy. `module` names a class with ``run(self, lab)``, made with its parameters.
+
+    A preset may also bring a network and values of `napari_ssl.core.preprocessing.Preprocessing` that differ from the
+    study's. `budget` says how a comparison divides a total of steps among the duration parameters
+    (`napari_ssl.core.catalogue.budget`).
+    """
 
     name: str
     title: str
@@ -150,6 +165,9 @@ class StrategyEntry:
     network: str
     uses_unlabelled: bool
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    preset_network: Mapping[str, str] = field(default_factory=dict)
+    preset_preprocessing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budget: Mapping[str, Share] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
