@@ -15,13 +15,21 @@ import click
 
 from napari_ssl.errors import NapariSslError
 
-__all__ = ["DEVICE", "JSON", "SEED", "STUDY", "catching", "names", "report", "say"]
+__all__ = ["DEVICE", "JSON", "PREPROCESSING", "SEED", "STUDY", "catching", "names", "report", "say"]
 
 STUDY = click.argument("study", type=click.Path(path_type=Path, file_okay=False))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 SEED = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Decides what is left to chance."
+)
+PREPROCESSING = click.option(
+    "--preprocessing",
+    "preprocessing_set",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="How images reach the network, repeatable: dimensions, patch_z, crop_yx=160x160, pixel_spacing_mm, "
+    "slice_spacing_mm, intensity (percentile, z-score, three-sd, window), window_low, window_high, overlap, …",
 )
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from napari_ssl.commands.options import JSON, STUDY, catching, report, say
+from napari_ssl.commands.options import JSON, PREPROCESSING, STUDY, catching, report, say
 from napari_ssl.core.case import Split
 from napari_ssl.core.label_scheme import PRESETS, LabelScheme
-from napari_ssl.core.training import Preprocessing
+from napari_ssl.core.preprocessing import Preprocessing, preprocessing_from_texts
 from napari_ssl.errors import StudyError
 
 __all__ = ["COMMANDS"]
@@ -35,13 +35,23 @@ def study() -> None:
 @click.option("--name", help="Name of the study; by default the folder's.")
 @click.option("--pixel-spacing", type=float, default=0.0, metavar="MM", help="Resample slices to this; 0: native.")
 @click.option("--crop", type=int, nargs=2, default=(224, 224), show_default=True, help="Training slice (y, x).")
+@PREPROCESSING
 @JSON
 @catching
-def new(study: Path, labels: str, name: str | None, pixel_spacing: float, crop: tuple[int, int], as_json: bool) -> None:
+def new(
+    study: Path,
+    labels: str,
+    name: str | None,
+    pixel_spacing: float,
+    crop: tuple[int, int],
+    preprocessing_set: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Make an empty study in the folder STUDY."""
     from napari_ssl.study.study import Study
 
-    preprocessing = Preprocessing(pixel_spacing_mm=pixel_spacing, crop_yx=crop)
+    values = {"pixel_spacing_mm": pixel_spacing, "crop_yx": crop, **preprocessing_from_texts(preprocessing_set)}
+    preprocessing = Preprocessing(**values)
     with Study.create(study, label_scheme=LabelScheme.parse(labels), preprocessing=preprocessing, name=name) as made:
         document = {"study": str(made.folder), "name": made.name, "label_scheme": made.label_scheme.to_dict()}
     meaning = ", ".join(f"{s['value']}={s['name']}" for s in document["label_scheme"]["structures"])

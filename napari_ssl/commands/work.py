@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 
-from napari_ssl.commands.options import DEVICE, JSON, SEED, STUDY, catching, names, report, say
+from napari_ssl.commands.options import DEVICE, JSON, PREPROCESSING, SEED, STUDY, catching, names, report, say
 from napari_ssl.core.case import Split
 from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, choose
 from napari_ssl.core.job import Event, EventKind
 from napari_ssl.core.parameters import from_texts
+from napari_ssl.core.preprocessing import preprocessing_from_texts
 from napari_ssl.core.training import CONFIDENCES
 
 __all__ = ["COMMANDS"]
@@ -85,6 +86,7 @@ def _run(study: Path, make: Callable[[Any], Any], as_json: bool) -> dict[str, An
 @click.option("--policy-set", multiple=True, metavar="KEY=VALUE", help="A parameter of the policy; repeatable.")
 @click.option("--references", type=click.Path(path_type=Path), help="Folder with <case>.nii.gz that the oracle knows.")
 @click.option("--labelled", metavar="CASE,…", help="For experiments: only these keep their expert labels.")
+@PREPROCESSING
 @SEED
 @DEVICE
 @JSON
@@ -100,6 +102,7 @@ def train(
     policy_set: tuple[str, ...],
     references: Path | None,
     labelled: str | None,
+    preprocessing_set: tuple[str, ...],
     seed: int,
     device: str,
     as_json: bool,
@@ -109,7 +112,8 @@ def train(
     from napari_ssl.rounds.policy_review import read_truth_folder
 
     entry = choose(STRATEGIES, strategy, "strategy")
-    network_entry = choose(NETWORKS, network or entry.network, "network")
+    default_network = entry.preset_network.get(preset or "", entry.network)
+    network_entry = choose(NETWORKS, network or default_network, "network")
     policy_values = from_texts(choose(POLICIES, policy, "policy").parameters, policy_set)
 
     def make(opened: Any) -> Any:
@@ -123,6 +127,7 @@ def train(
             preset=preset,
             overrides=from_texts(entry.parameters, settings),
             network_overrides=from_texts(network_entry.parameters, network_set),
+            preprocessing_overrides=preprocessing_from_texts(preprocessing_set),
             policy=policy,
             policy_parameters=values,
             seed=seed,
@@ -159,6 +164,12 @@ def _metrics(metrics: dict[str, Any]) -> list[str]:
     show_default=True,
     help="What the confidence map holds: the largest probability, or 1 - normalised entropy.",
 )
+@click.option(
+    "--memory-limit",
+    type=click.IntRange(100, 1_000_000),
+    metavar="MB",
+    help="Hold the run to so much memory of its device; FLARE's tolerance is 2048. By default what there is.",
+)
 @DEVICE
 @JSON
 @catching
@@ -169,6 +180,7 @@ def predict(
     crf: bool,
     largest_component: bool,
     confidence: str,
+    memory_limit: int | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -184,6 +196,7 @@ def predict(
             crf=crf,
             keep_largest_component=largest_component,
             confidence=confidence,
+            memory_limit_mb=memory_limit or 0,
             device=device,
         ),
         as_json,

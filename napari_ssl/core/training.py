@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.core.preprocessing import Preprocessing
 from napari_ssl.errors import SpecError
 
 __all__ = [
@@ -46,37 +47,6 @@ class Role(StrEnum):
     def is_vouched_for(self) -> bool:
         """Whether a person stands for the labels."""
         return self in (Role.LABELLED, Role.CORRECTED, Role.ACCEPTED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preprocessing:
-    """How images reach the network; one per study, part of every model's card.
-
-    Parameters
-    ----------
-    pixel_spacing_mm : float
-        In-plane spacing that slices are resampled to (bilinear; labels nearest); 0 keeps the native spacing.
-    crop_yx : tuple of int
-        Size of a training slice, centre-cropped or zero-padded; multiples of 16. Prediction always sees whole slices.
-    low_percentile, high_percentile : float
-        Percentiles of the whole image (all frames) that map to 0 and 1; values are clipped.
-    """
-
-    pixel_spacing_mm: float = 0.0
-    crop_yx: tuple[int, int] = (224, 224)
-    low_percentile: float = 0.5
-    high_percentile: float = 99.5
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "crop_yx", tuple(int(c) for c in self.crop_yx))
-        if not (self.pixel_spacing_mm == 0 or 0.05 <= self.pixel_spacing_mm <= 50):
-            raise SpecError(f"pixel_spacing_mm must be 0 (native) or 0.05 to 50, got {self.pixel_spacing_mm}")
-        if len(self.crop_yx) != 2 or any(not 16 <= c <= 4096 or c % 16 for c in self.crop_yx):
-            raise SpecError(f"crop_yx must be two multiples of 16 from 16 to 4096, got {self.crop_yx}")
-        if not 0 <= self.low_percentile < self.high_percentile <= 100:
-            raise SpecError(
-                f"percentiles must be 0 <= low < high <= 100, got {self.low_percentile}, {self.high_percentile}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +213,8 @@ class PredictionSpec:
 
     `crf` holds values of `CRFParameters`, or None for the plain arg-max. With `evaluate` the items bring reference
     labels and the result is a comparison with them instead of new labels. `confidence` says what the confidence map
-    holds: the largest softmax ``probability``, or 1 − normalised ``entropy``.
+    holds: the largest softmax ``probability``, or 1 − normalised ``entropy``. `memory_limit_mb` holds the run to so
+    much memory of its device, 0 to all there is; it decides how, not what is computed.
     """
 
     model: StartModel
@@ -253,6 +224,7 @@ class PredictionSpec:
     keep_largest_component: bool = False
     confidence: str = "probability"
     evaluate: bool = False
+    memory_limit_mb: int = 0
     device: str = "auto"
     round: int = 1
 
@@ -260,6 +232,8 @@ class PredictionSpec:
         object.__setattr__(self, "items", tuple(self.items))
         if not self.items:
             raise SpecError("no case to predict")
+        if self.memory_limit_mb and not 100 <= self.memory_limit_mb <= 1_000_000:
+            raise SpecError(f"memory_limit_mb must be 0 (none) or 100 to 1000000, got {self.memory_limit_mb}")
         if self.confidence not in CONFIDENCES:
             raise SpecError(f"confidence must be one of {', '.join(CONFIDENCES)}, got {self.confidence!r}")
         for item in self.items:

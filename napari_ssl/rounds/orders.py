@@ -12,6 +12,7 @@ from napari_ssl.core.case import Case, Split
 from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, CRFParameters, choose, preset_values
 from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
 from napari_ssl.core.parameters import from_mapping
+from napari_ssl.core.preprocessing import changed_preprocessing
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.core.training import PredictionSpec, Preprocessing, Role, StartModel, TrainingItem, TrainingSpec
 from napari_ssl.errors import CheckpointError, SpecError, UnknownCaseError
@@ -171,7 +172,9 @@ def start_model(study: Study, model_id: str | None = None) -> StartModel:
         ) from error
 
 
-def _matching_start(study: Study, network: str, network_parameters: dict[str, Any]) -> StartModel | None:
+def _matching_start(
+    study: Study, network: str, network_parameters: dict[str, Any], preprocessing: Preprocessing
+) -> StartModel | None:
     """The promoted model, when a training with this network can begin with its weights."""
     if study.promoted() is None:
         return None
@@ -182,7 +185,7 @@ def _matching_start(study: Study, network: str, network_parameters: dict[str, An
     same = (start.network, start.network_parameters, start.preprocessing) == (
         network,
         network_parameters,
-        study.preprocessing,
+        preprocessing,
     )
     return start if same else None
 
@@ -209,6 +212,7 @@ def training_spec(
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     network_overrides: Mapping[str, Any] | None = None,
+    preprocessing_overrides: Mapping[str, Any] | None = None,
     policy: str = "accept-all",
     policy_parameters: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -224,6 +228,10 @@ def training_spec(
     ----------
     preset, overrides
         The strategy's parameters: defaults, then the preset, then these values.
+    network : str, optional
+        By default the preset's, else the strategy's.
+    preprocessing_overrides
+        Values that differ from the study's preprocessing and the preset's.
     labelled_only : sequence of str, optional
         For experiments: these cases alone keep their expert labels, the other labelled training cases count as
         unlabelled, and nothing begins with a promoted model that was taught with other labels than these.
@@ -236,10 +244,18 @@ def training_spec(
         No labelled case, or a case of `labelled_only` without labels.
     """
     entry = choose(STRATEGIES, strategy, "strategy")
-    network = network or entry.network
+    network = network or entry.preset_network.get(preset or "", entry.network)
     network_entry = choose(NETWORKS, network, "network")
     network_values = dataclasses.asdict(from_mapping(network_entry.parameters, dict(network_overrides or {})))
     choose(POLICIES, policy, "policy")
+    preprocessing = changed_preprocessing(
+        study.preprocessing, {**entry.preset_preprocessing.get(preset or "", {}), **(preprocessing_overrides or {})}
+    )
+    if preprocessing.dimensions not in network_entry.dimensions:
+        raise SpecError(
+            f"network {network} takes {' or '.join(map(str, network_entry.dimensions))} dimensions, the preprocessing has "
+            f"{preprocessing.dimensions}; choose another network, or set dimensions in the preprocessing"
+        )
     standing = _standing(study)
     items = [_training_item(study, case, standing) for case in study.cases(split=Split.TRAIN)]
     kept = [i for i in items if i is not None]
@@ -247,7 +263,7 @@ def training_spec(
         kept = _restrict(kept, labelled_only, {c.id: c.n_frames for c in study.cases(split=Split.TRAIN)})
     if not entry.uses_unlabelled:
         kept = [i for i in kept if i.role.has_labels]
-    start = _matching_start(study, network, network_values)
+    start = _matching_start(study, network, network_values, preprocessing)
     if start is not None and labelled_only is not None:
         start = start if _learned_from_these_alone(study, start.model_id, labelled_only) else None
     return TrainingSpec(
@@ -258,7 +274,7 @@ def training_spec(
         policy=policy,
         policy_parameters=dict(policy_parameters or {}),
         label_scheme=study.label_scheme,
-        preprocessing=study.preprocessing,
+        preprocessing=preprocessing,
         items=tuple(kept),
         validation=_reference_items(study, Split.VALIDATION, standing),
         evaluation=_reference_items(study, Split.TEST, standing),
@@ -292,6 +308,7 @@ def prediction_spec(
     crf: bool = True,
     keep_largest_component: bool = False,
     confidence: str = "probability",
+    memory_limit_mb: int = 0,
     device: str = "auto",
 ) -> PredictionSpec:
     """Make the order to label cases: those named, or every training case that no person has labelled or decided.
@@ -319,6 +336,7 @@ def prediction_spec(
         crf=dataclasses.asdict(CRFParameters()) if crf else None,
         keep_largest_component=keep_largest_component,
         confidence=confidence,
+        memory_limit_mb=memory_limit_mb,
         device=device,
         round=study.next_round(),
     )

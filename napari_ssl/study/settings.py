@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from dataclasses import dataclass, field
@@ -48,17 +49,13 @@ def _value(value: Any) -> str:
 
 def write_settings(folder: Path, settings: StudySettings) -> None:
     """Write ``study.toml`` whole or not at all."""
-    preprocessing = settings.preprocessing
     lines = [
         f"schema_version = {SETTINGS_VERSION}",
         f"name = {_value(settings.name)}",
         f"reject_reasons = {_value(settings.reject_reasons)}",
         "",
-        "[preprocessing]",
-        f"pixel_spacing_mm = {_value(float(preprocessing.pixel_spacing_mm))}  # 0 keeps the native spacing",
-        f"crop_yx = {_value(preprocessing.crop_yx)}",
-        f"low_percentile = {_value(float(preprocessing.low_percentile))}",
-        f"high_percentile = {_value(float(preprocessing.high_percentile))}",
+        "[preprocessing]  # a spacing of 0 keeps the native one",
+        *(f"{name} = {_value(value)}" for name, value in dataclasses.asdict(settings.preprocessing).items()),
         "",
         "[label_scheme]",
         f"name = {_value(settings.label_scheme.name)}",
