@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ssl.core.decision import Verdict
 
-__all__ = ["Judgement", "Labels", "Policy", "Proposal", "ReferenceOf", "ScoreOf"]
+__all__ = ["Judgement", "Labels", "Policy", "Proposal", "ReferenceOf", "ScoreOf", "cost_of"]
 
 Labels = NDArray[np.uint8]
 
@@ -57,3 +57,13 @@ ReferenceOf = Callable[[str], tuple[Labels, tuple[int, ...]] | None]
 
 ScoreOf = Callable[[Sequence[Proposal]], Mapping[str, float]]
 """Proposals → probability (0 to 1) of being good by case id; cases without a score are left out."""
+
+
+def cost_of(judgements: Mapping[str, Judgement]) -> dict[str, Any]:
+    """Return how many cases had each verdict, the slices redrawn and the seconds that all this costs a clinician."""
+    verdicts = [j.verdict for j in judgements.values()]
+    return {
+        **{v.value: verdicts.count(v) for v in (Verdict.ACCEPT, Verdict.CORRECT, Verdict.REJECT)},
+        "n_slices": sum(j.n_slices for j in judgements.values()),
+        "seconds": sum(j.seconds for j in judgements.values()),
+    }

@@ -7,6 +7,9 @@ Each step's result is stored in the run folder under the hash of what went into 
                    checkpoints/  of a fit that is under way
       decisions.json           what the clinician decided while the run was parked
 
+Runs that share what they can, as the arms of a comparison do, are given one ``steps`` folder: the same step, such as
+the baseline that all begin with, is then carried out once.
+
 A run that was killed finds its finished steps, goes on inside the unfinished one (a fit at its checkpoint, a labelling
 at its next case) and ends with the same weights as an uninterrupted run.
 """
@@ -15,7 +18,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +44,11 @@ from napari_ssl.networks.ensemble import EnsembleNetwork
 from napari_ssl.refinement.crf import which_backend
 from napari_ssl.strategies.frames import spread_frames
 from napari_ssl.strategies.items import ItemSet
+from napari_ssl.strategies.judgement import cost_of
 from napari_ssl.strategies.policies import make_policy
 from napari_ssl.strategies.references import read_reference
 from napari_ssl.strategies.reviewing import Parked, clinicians_judgements, document_key, judged, proposal_of
+from napari_ssl.strategies.steps import StepTime, working_in
 from napari_ssl.strategies.theta import Ensemble, Theta
 from napari_ssl.training.dataset import SliceStore
 from napari_ssl.training.item_labels import read_item_labels, write_soft_labels
@@ -72,10 +78,18 @@ class Lab:
     """What a strategy can use. `labelled` and `unlabelled` are the items of the order, `start` the promoted model."""
 
     def __init__(
-        self, spec: TrainingSpec, run_folder: Path, device: torch.device, emit: Emit, should_stop: ShouldStop
+        self,
+        spec: TrainingSpec,
+        run_folder: Path,
+        device: torch.device,
+        emit: Emit,
+        should_stop: ShouldStop,
+        *,
+        steps_folder: Path | None = None,
     ) -> None:
         self.spec = spec
         self.folder = run_folder
+        self.steps_folder = steps_folder or run_folder / "steps"
         self.device = device
         self.emit = emit
         self.should_stop = should_stop
@@ -92,6 +106,8 @@ class Lab:
         self._verified: set[str] = set()
         self.has_used_start = False
         self.crf_backend: str | None = None
+        self._seconds: dict[str, float] = {}
+        self.reviewed: list[dict[str, Any]] = []
 
     # ── what a strategy calls ────────────────────────────────────────────────────────────────────────────────────
     def plan(self, *fit_iterations: int) -> None:
@@ -157,31 +173,33 @@ class Lab:
         settings = {f.name: getattr(parameters, f.name) for f in dataclasses.fields(FitParameters)}
         others = None if unlabelled is None else unlabelled.identity()
         rest = [iterations, start.hash if start else None, self._n_fits, initialisation, method.identity(), others]
-        folder = self.folder / "steps" / self._step_key("fit", items, settings, rest)[:16]
+        folder = self.steps_folder / self._step_key("fit", items, settings, rest)[:16]
         weights = folder / "weights.safetensors"
-        done = read_document(folder / "done.json")
-        if done is None:
-            network = self.new_network(initialisation)
-            if start is not None:
-                network.load_state_dict(start.weights())
-            result = fit(
-                network,
-                self._store(items),
-                parameters=parameters,
-                iterations=iterations,
-                validation=self._validation_store(),
-                scheme=self.spec.label_scheme,
-                seed=1000 * self.spec.seed + self._n_fits,
-                device=self.device,
-                emit=self._of_the_whole_run,
-                should_stop=self.should_stop,
-                checkpoint_folder=folder / "checkpoints",
-                step_name=step,
-                unlabelled=None if unlabelled is None else self._unlabelled_store(unlabelled),
-                method=method,
-                new_network=lambda: self.new_network(initialisation + 1),
-            )
-            done = self._keep_fit(result, weights, step)
+        with self._working_in(folder) as work:
+            done = read_document(folder / "done.json")
+            if done is None:
+                work.worked = True
+                network = self.new_network(initialisation)
+                if start is not None:
+                    network.load_state_dict(start.weights())
+                result = fit(
+                    network,
+                    self._store(items),
+                    parameters=parameters,
+                    iterations=iterations,
+                    validation=self._validation_store(),
+                    scheme=self.spec.label_scheme,
+                    seed=1000 * self.spec.seed + self._n_fits,
+                    device=self.device,
+                    emit=self._of_the_whole_run,
+                    should_stop=self.should_stop,
+                    checkpoint_folder=folder / "checkpoints",
+                    step_name=step,
+                    unlabelled=None if unlabelled is None else self._unlabelled_store(unlabelled),
+                    method=method,
+                    new_network=lambda: self.new_network(initialisation + 1),
+                )
+                done = self._keep_fit(result, weights, step)
         self._done += iterations
         return Theta(path=weights, hash=done["weights_hash"])
 
@@ -211,30 +229,31 @@ class Lab:
             settings = {**dataclasses.asdict(crf), "backend": self.crf_backend}
         key = self._step_key("refine", soft.items, settings, [soft.theta.hash, keep_soft])
         proposed_by = self.spec.start.model_id if self.spec.start and soft.theta == self.start else None
-        folder = self.folder / "steps" / key[:16]
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.steps_folder / key[:16]
         network: torch.nn.Module | None = None
         pseudo: list[TrainingItem] = []
-        for n, item in enumerate(soft.items):
-            path, note = folder / f"{item.case_id}.nii.gz", folder / f"{item.case_id}.json"
-            soft_path = folder / f"{item.case_id}.soft.npz" if keep_soft else None
-            done = read_document(note)
-            if done is None or not _holds(path, done["label_hash"]):
-                network = network if network is not None else self.network(soft.theta)
-                done = self._label(network, item, crf, path, soft_path)
-                write_document(note, done)
-            pseudo.append(
-                dataclasses.replace(
-                    item,
-                    role=Role.PSEUDO,
-                    label_path=str(path),
-                    label_hash=done["label_hash"],
-                    soft_path=str(soft_path) if soft_path else None,
-                    soft_hash=done["soft_hash"],
-                    proposed_by=proposed_by,
+        with self._working_in(folder) as work:
+            for n, item in enumerate(soft.items):
+                path, note = folder / f"{item.case_id}.nii.gz", folder / f"{item.case_id}.json"
+                soft_path = folder / f"{item.case_id}.soft.npz" if keep_soft else None
+                done = read_document(note)
+                if done is None or not _holds(path, done["label_hash"]):
+                    work.worked = True
+                    network = network if network is not None else self.network(soft.theta)
+                    done = self._label(network, item, crf, path, soft_path)
+                    write_document(note, done)
+                pseudo.append(
+                    dataclasses.replace(
+                        item,
+                        role=Role.PSEUDO,
+                        label_path=str(path),
+                        label_hash=done["label_hash"],
+                        soft_path=str(soft_path) if soft_path else None,
+                        soft_hash=done["soft_hash"],
+                        proposed_by=proposed_by,
+                    )
                 )
-            )
-            self._progress(step, 0, {"message": f"{n + 1} of {len(soft.items)} cases"})
+                self._progress(step, 0, {"message": f"{n + 1} of {len(soft.items)} cases"})
         return ItemSet(pseudo)
 
     def review(self, labels: ItemSet, *, step: str) -> ItemSet:
@@ -258,9 +277,11 @@ class Lab:
                 values,
                 scheme=self.spec.label_scheme,
                 reference_of=None if references is None else lambda case: read_reference(references, case),
+                seed=self.spec.seed,
             )
             judgements = policy.judge([proposal_of(i, self.spec.label_scheme) for i in labels]) if policy else {}
-        corrected = self.folder / "steps" / "corrected"
+        self.reviewed.append({"step": step, **cost_of(judgements)})
+        corrected = self.steps_folder / "corrected"
         kept = ItemSet(k for item in labels if (k := judged(item, judgements.get(item.case_id), corrected)))
         self.emit(
             Event(
@@ -296,7 +317,7 @@ class Lab:
     def dice(self, theta: Theta, items: ItemSet, *, step: str) -> float:
         """Mean Dice of Θ (arg-max) on items with labels: over structures, then frames, then subjects; durable."""
         key = self._step_key("dice", items, None, [theta.hash])
-        note = self.folder / "steps" / key[:16] / "done.json"
+        note = self.steps_folder / key[:16] / "done.json"
         done = read_document(note)
         if done is None:
             bare = ItemSet(
@@ -344,12 +365,28 @@ class Lab:
                 self.spec.network, n_classes=self.spec.label_scheme.n_classes, parameters=self.spec.network_parameters
             )
 
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps of all fits so far."""
+        return self._done
+
+    @property
+    def seconds(self) -> float:
+        """What the steps so far have cost, in this run, earlier attempts, or other runs that share them."""
+        return sum(self._seconds.values())
+
     def image(self, item: TrainingItem) -> NDArray[np.generic]:
         """Read an item's image ``(T, Z, Y, X)``; ImageError when the file has changed since it was imported."""
         self._verify(item)
         return read_image(item.image_path).data
 
     # ── the steps' insides ───────────────────────────────────────────────────────────────────────────────────────
+    @contextmanager
+    def _working_in(self, folder: Path) -> Iterator[StepTime]:
+        with working_in(folder, self.should_stop) as work:
+            yield work
+        self._seconds[folder.name] = work.seconds
+
     def _step_key(self, kind: str, items: ItemSet, settings: Any, rest: list[Any]) -> str:
         spec = self.spec
         return document_key(
