@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_ssl.errors import CatalogueError
+from napari_ssl.training.generalised_dice import generalised_dice_loss_per_sample
 
 __all__ = [
     "LOSSES",
@@ -21,6 +22,7 @@ __all__ = [
     "choose_loss",
     "cross_entropy",
     "dice_cross_entropy",
+    "generalised_dice",
     "one_hot_of",
     "supervised_loss",
 ]
@@ -87,6 +89,12 @@ def dice_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tenso
     return _weighted_cross_entropy(log_p, one_hot, weights) + weights.mean() * (1 - dice.mean())
 
 
+def generalised_dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """1 − generalised Dice of each sample (Sudre et al. 2017), weighted and averaged. Arguments as `cross_entropy`."""
+    p = logits.float().softmax(dim=1)
+    return (generalised_dice_loss_per_sample(p, one_hot_of(target, p.shape[1])) * weights).mean()
+
+
 def at_size(target: Tensor, size: Sequence[int]) -> Tensor:
     """Resample a target to the size of an auxiliary output: nearest neighbour, for probabilities the mean."""
     if tuple(target.shape[-len(size) :]) == tuple(size):
@@ -118,7 +126,11 @@ def supervised_loss(
     return total
 
 
-LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "dice-cross-entropy": dice_cross_entropy}
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": cross_entropy,
+    "dice-cross-entropy": dice_cross_entropy,
+    "generalised-dice": generalised_dice,
+}
 
 
 def choose_loss(name: str) -> Loss:
