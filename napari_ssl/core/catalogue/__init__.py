@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from napari_ssl.core.catalogue import alternating_crf, supervised
+from napari_ssl.core.catalogue import alternating_crf, mean_teacher_copy_paste, supervised, weak_to_strong
 from napari_ssl.core.catalogue.alternating_crf import AlternatingCrfParameters
 from napari_ssl.core.catalogue.base import (
     CRFParameters,
@@ -22,7 +22,16 @@ from napari_ssl.core.catalogue.base import (
     choose,
     preset_values,
 )
-from napari_ssl.core.catalogue.networks import NETWORKS, Fcn17Parameters, ResUNetParameters
+from napari_ssl.core.catalogue.networks import (
+    NETWORKS,
+    DSResUNetParameters,
+    DynUNetParameters,
+    Fcn17Parameters,
+    ResUNetParameters,
+    SwinUnetParameters,
+    UNetParameters,
+    VNetParameters,
+)
 from napari_ssl.core.catalogue.policies import POLICIES, OracleParameters, QcPolicyParameters, RandomParameters
 from napari_ssl.core.catalogue.supervised import SupervisedParameters
 
@@ -32,6 +41,8 @@ __all__ = [
     "STRATEGIES",
     "AlternatingCrfParameters",
     "CRFParameters",
+    "DSResUNetParameters",
+    "DynUNetParameters",
     "Fcn17Parameters",
     "FitParameters",
     "NetworkEntry",
@@ -43,6 +54,9 @@ __all__ = [
     "ResUNetParameters",
     "StrategyEntry",
     "SupervisedParameters",
+    "SwinUnetParameters",
+    "UNetParameters",
+    "VNetParameters",
     "choose",
     "preset_values",
 ]
@@ -50,4 +64,6 @@ __all__ = [
 STRATEGIES: Mapping[str, StrategyEntry] = by_name(
     supervised.ENTRY,
     alternating_crf.ENTRY,
+    mean_teacher_copy_paste.ENTRY,
+    weak_to_strong.ENTRY,
 )
