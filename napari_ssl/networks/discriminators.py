@@ -7,8 +7,9 @@ channels, leaky ReLU with slope 0.2, no normalisation, weights after Xavier and 
 
 Departures
 ----------
-The reference's last, classifying convolution halves a fifth time; patches of the paper are 16 slices deep, which allows
-four halvings, so that here it is a 3×3 convolution of stride 1. Sizes that are no multiples of 16 are padded with zeros.
+The reference's last, classifying convolution halves a fifth time; patches of the paper are 16 slices deep, which
+allows four halvings, so that here it is a 3×3 convolution of stride 1. Sizes that are no multiples of 16 are padded
+with zeros.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ def in_numpy(p: np.ndarray, r: np.ndarray) -> float:
 def test_loss_is_the_formula_sample_by_sample(shape):
     p, classes = draw(shape)
     one_hot = one_hot_of(classes, 4)
-    expected = [in_numpy(a.flatten(1).double().numpy(), b.flatten(1).double().numpy()) for a, b in zip(p, one_hot)]
+    pairs = zip(p, one_hot, strict=True)
+    expected = [in_numpy(a.flatten(1).double().numpy(), b.flatten(1).double().numpy()) for a, b in pairs]
     assert generalised_dice_loss_per_sample(p, one_hot).tolist() == pytest.approx(expected, abs=1e-6)
 
 
@@ -50,11 +51,12 @@ def test_every_class_costs_the_same_whatever_its_size():
     small, large = target.clone(), target.clone()
     small[0, 1, 1, :2] = 0
     large[0, 2, 20:25, 20:30] = 0
-    w = 1 / np.array([1496.0, 4.0, 100.0]) ** 2
+    sizes = np.array([1496.0, 4.0, 100.0])
+    w = 1 / sizes**2
     for missed, c, n in ((small, 1, 2), (large, 2, 50)):
-        both = np.array([1496.0, 4.0, 100.0])
+        both = sizes.copy()
         both[c] -= n
-        expected = 1 - 2 * (w * both).sum() / (w * (both + [1496.0, 4.0, 100.0])).sum()
+        expected = 1 - 2 * (w * both).sum() / (w * (both + sizes)).sum()
         assert float(generalised_dice_loss_per_sample(missed, target)) == pytest.approx(expected, abs=1e-6)
 
 
