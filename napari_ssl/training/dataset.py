@@ -57,8 +57,11 @@ class Batch:
         """Cut the batch into parts of nearly equal size; with fewer samples than parts the last ones are empty."""
         if n_parts == 1:
             return [self]
-        cuts = torch.arange(len(self.weights)).tensor_split(n_parts)
-        return [self._each(lambda tensor, cut=cut: tensor[cut.to(tensor.device)]) for cut in cuts]
+        return [self.take(cut) for cut in torch.arange(len(self.weights)).tensor_split(n_parts)]
+
+    def take(self, indices: Tensor) -> Batch:
+        """Return the samples at `indices`."""
+        return self._each(lambda tensor: tensor[indices.to(tensor.device)])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(

@@ -23,6 +23,8 @@ __all__ = [
     "cross_entropy",
     "dice_cross_entropy",
     "generalised_dice",
+    "masked_cross_entropy",
+    "masked_dice",
     "one_hot_of",
     "supervised_loss",
 ]
@@ -30,6 +32,7 @@ __all__ = [
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _SMOOTH = 1e-5
+_TINY = 1e-10
 
 
 def one_hot_of(target: Tensor, n_classes: int) -> Tensor:
@@ -87,6 +90,31 @@ def dice_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tenso
     sizes = ((p.flatten(2).sum(dim=2) + one_hot_foreground.flatten(2).sum(dim=2)) * weights[:, None]).sum(dim=0)
     dice = (2 * both + _SMOOTH) / (sizes + _SMOOTH)
     return _weighted_cross_entropy(log_p, one_hot, weights) + weights.mean() * (1 - dice.mean())
+
+
+def masked_dice(p: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """1 − Dice with squared denominators over the pixels of a mask, mean over all classes; an empty mask gives 0.
+
+    Parameters
+    ----------
+    p : Tensor (B, K, …)
+        Probabilities.
+    target : Tensor (B, …) uint8
+        Class indices.
+    mask : Tensor (B, …) float32
+        Weight of every pixel, 0 leaves it out.
+    """
+    over = (0, *range(2, p.ndim))
+    one_hot, kept = one_hot_of(target, p.shape[1]), mask[:, None]
+    both = (p * one_hot * kept).sum(dim=over)
+    sizes = (p.square() * kept).sum(dim=over) + (one_hot * kept).sum(dim=over)
+    return (1 - (2 * both + _TINY) / (sizes + _TINY)).mean()
+
+
+def masked_cross_entropy(logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean cross-entropy over the pixels of a mask; an empty mask gives 0. Arguments as `masked_dice`, with logits."""
+    log_p, one_hot = _per_pixel(logits, target)
+    return -((log_p * one_hot).sum(dim=1) * mask).sum() / mask.sum().clamp_min(1.0)
 
 
 def generalised_dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from napari_ssl.training.dataset import Batch
 from napari_ssl.training.losses import Loss, choose_loss, supervised_loss
 from napari_ssl.training.optimise import learning_rate
 
-__all__ = ["Method", "StepInfo"]
+__all__ = ["Method", "StepInfo", "augment_batch", "main_output"]
 
 Outputs = Tensor | tuple[Tensor, ...]
 
@@ -162,6 +162,11 @@ class Method:
         for name, optimiser in self.optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
         self.set_numbers(state["numbers"])
+
+
+def main_output(outputs: Outputs) -> Tensor:
+    """The logits of the main output, with or without deep supervision."""
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
 def augment_batch(batch: Batch, *, name: str, generator: torch.Generator) -> Batch:

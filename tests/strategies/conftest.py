@@ -82,6 +82,13 @@ SHORT: dict[str, dict[str, Any]] = {
         "alternations": 2,
         "optimiser": "adamw",
     },
+    "mean-teacher-copy-paste": {
+        "initial": "6 iterations",
+        "duration": "8 iterations",
+        "unlabelled_batch": 4,
+        "ema": 0.5,
+    },
+    "weak-to-strong": {"duration": "10 iterations", "unlabelled_batch": 4, "threshold": 0.3},
 }
 """A few steps of every strategy; a strategy without an entry here fails the contract tests."""
 

@@ -66,4 +66,6 @@ STRATEGIES: Mapping[str, StrategyEntry] = by_name(
     alternating_crf.ENTRY,
     mean_teacher_copy_paste.ENTRY,
     weak_to_strong.ENTRY,
+    mean_teacher_copy_paste.ENTRY,
+    weak_to_strong.ENTRY,
 )
