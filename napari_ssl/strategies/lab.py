@@ -123,11 +123,16 @@ class Lab:
         if not wanted:
             return None
         if self.start is None:
-            message = "no promoted model of this network and preprocessing to begin with: training from random weights"
-            self.emit(Event(kind=EventKind.NOTICE, data={"message": message}))
+            self.notice(
+                "no promoted model of this network and preprocessing to begin with: training from random weights"
+            )
             return None
         self.has_used_start = True
         return self.start
+
+    def notice(self, message: str) -> None:
+        """Tell people something about the run."""
+        self.emit(Event(kind=EventKind.NOTICE, data={"message": message}))
 
     def choose_frames(self, items: ItemSet, n: int) -> ItemSet:
         """Keep `n` frames of each item: ED and ES first when known, else frame 0 and one third of the cycle."""
@@ -283,12 +288,7 @@ class Lab:
         self.reviewed.append({"step": step, **cost_of(judgements)})
         corrected = self.steps_folder / "corrected"
         kept = ItemSet(k for item in labels if (k := judged(item, judgements.get(item.case_id), corrected)))
-        self.emit(
-            Event(
-                kind=EventKind.NOTICE,
-                data={"message": f"{step} ({self.spec.policy}): {len(kept)} of {len(labels)} pseudo-labels are used"},
-            )
-        )
+        self.notice(f"{step} ({self.spec.policy}): {len(kept)} of {len(labels)} pseudo-labels are used")
         return kept
 
     def folds(self, items: ItemSet, k: int) -> list[tuple[ItemSet, ItemSet]]:
