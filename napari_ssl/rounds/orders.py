@@ -24,6 +24,7 @@ __all__ = [
     "evaluation_spec",
     "prediction_spec",
     "start_model",
+    "training_items",
     "training_spec",
 ]
 
@@ -257,10 +258,7 @@ def training_spec(
             f"{preprocessing.dimensions}; choose another network, or set dimensions in the preprocessing"
         )
     standing = _standing(study)
-    items = [_training_item(study, case, standing) for case in study.cases(split=Split.TRAIN)]
-    kept = [i for i in items if i is not None]
-    if labelled_only is not None:
-        kept = _restrict(kept, labelled_only, {c.id: c.n_frames for c in study.cases(split=Split.TRAIN)})
+    kept = _kept_items(study, standing, labelled_only)
     if not entry.uses_unlabelled:
         kept = [i for i in kept if i.role.has_labels]
     start = _matching_start(study, network, network_values, preprocessing)
@@ -283,6 +281,17 @@ def training_spec(
         device=device,
         round=study.next_round(),
     )
+
+
+def training_items(study: Study, labelled_only: Sequence[str] | None = None) -> tuple[TrainingItem, ...]:
+    """Return what the training cases bring now, those without labels included; `labelled_only` as in `training_spec`."""
+    return tuple(_kept_items(study, _standing(study), labelled_only))
+
+
+def _kept_items(study: Study, standing: _Standing, labelled_only: Sequence[str] | None) -> list[TrainingItem]:
+    cases = study.cases(split=Split.TRAIN)
+    kept = [i for i in (_training_item(study, case, standing) for case in cases) if i is not None]
+    return kept if labelled_only is None else _restrict(kept, labelled_only, {c.id: c.n_frames for c in cases})
 
 
 def _restrict(items: list[TrainingItem], keep: Sequence[str], n_frames: Mapping[str, int]) -> list[TrainingItem]:
