@@ -60,7 +60,6 @@ from __future__ import annotations
 from napari_ssl.core.catalogue import CRFParameters
 from napari_ssl.core.catalogue.asdnet import AsdNetParameters
 from napari_ssl.core.duration import Duration
-from napari_ssl.core.job import Event, EventKind
 from napari_ssl.strategies.asdnet_methods import AdversarialMethod, AttentionMethod, EmbeddingMethod
 from napari_ssl.strategies.items import ItemSet
 from napari_ssl.strategies.lab import Lab, Theta
@@ -81,8 +80,7 @@ class AsdNet:
         p = self.parameters
         unlabelled = lab.choose_frames(lab.unlabelled, p.frames_per_case)
         if p.arm not in _SUPERVISED and not len(unlabelled):
-            message = f"no unlabelled case for arm {p.arm}: it learns from the labelled ones alone"
-            lab.emit(Event(kind=EventKind.NOTICE, data={"message": message}))
+            lab.notice(f"no unlabelled case for arm {p.arm}: it learns from the labelled ones alone")
         warm = lab.begin_with_start(p.warm_start)
         if p.arm == "semi-fcn":
             return self._alternate(lab, unlabelled, warm)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from napari_ssl.core.catalogue import alternating_crf, mean_teacher_copy_paste, supervised, weak_to_strong
+from napari_ssl.core.catalogue import alternating_crf, asdnet, mean_teacher_copy_paste, supervised, weak_to_strong
 from napari_ssl.core.catalogue.alternating_crf import AlternatingCrfParameters
 from napari_ssl.core.catalogue.base import (
     CRFParameters,
@@ -64,8 +64,7 @@ __all__ = [
 STRATEGIES: Mapping[str, StrategyEntry] = by_name(
     supervised.ENTRY,
     alternating_crf.ENTRY,
-    mean_teacher_copy_paste.ENTRY,
-    weak_to_strong.ENTRY,
+    asdnet.ENTRY,
     mean_teacher_copy_paste.ENTRY,
     weak_to_strong.ENTRY,
 )
