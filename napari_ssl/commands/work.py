@@ -151,6 +151,13 @@ def _metrics(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _efficiency(summary: dict[str, Any]) -> list[str]:
+    if not summary:
+        return []
+    gpu = f", GPU {summary['peak_gpu_mb']:.0f} MB at most" if summary["peak_gpu_mb"] else ""
+    return [f"  {summary['mean_seconds']:.1f} s a case, {summary['peak_rss_mb']:.0f} MB at most{gpu}"]
+
+
 @click.command()
 @STUDY
 @click.option("--model", "model_id", metavar="ID", help="By default the promoted one.")
@@ -202,6 +209,7 @@ def predict(
         as_json,
     )
     lines = [f"{len(result['cases'])} cases labelled by {result['model_id']} in {result['seconds']:.0f} s"]
+    lines += _efficiency(result["efficiency"])
     report(result, as_json, lines + [f"  {case}: {message}" for case, message in result["failed"].items()])
 
 

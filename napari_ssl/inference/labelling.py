@@ -18,8 +18,9 @@ from napari_ssl.core.job import ShouldStop
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.training import Preprocessing
 from napari_ssl.inference.confidence import max_probability, normalised_entropy, to_uint8
+from napari_ssl.inference.efficiency import Meter
+from napari_ssl.inference.intensity import grey_levels
 from napari_ssl.inference.predict import iter_frames
-from napari_ssl.inference.preprocess import normalise
 from napari_ssl.refinement.components import keep_largest_component
 from napari_ssl.refinement.crf import refine_frame
 
@@ -64,6 +65,7 @@ def label_image(
     should_stop: ShouldStop | None = None,
     on_frame: Callable[[int], None] | None = None,
     keep_probabilities: bool = False,
+    meter: Meter | None = None,
 ) -> Labelling:
     """Label some frames of an image ``(T, Z, Y, X)``.
 
@@ -79,6 +81,8 @@ def label_image(
         Called with each frame that is done.
     keep_probabilities : bool
         Also return the softmax, before the CRF.
+    meter : Meter, optional
+        Tells when the run's memory limit was passed.
 
     Raises
     ------
@@ -86,7 +90,7 @@ def label_image(
         `should_stop` said yes before the last frame.
     """
     sureness = _SURENESS[confidence_from]
-    grey = normalise(image, preprocessing) if crf else None
+    grey = grey_levels(image, preprocessing) if crf else None
     labels = np.zeros(image.shape, np.uint8)
     confidence = np.zeros(image.shape, np.uint8)
     changed = 0
@@ -101,6 +105,7 @@ def label_image(
         device=device,
         batch_size=batch_size,
         should_stop=should_stop,
+        meter=meter,
     ):
         classes = probabilities.argmax(axis=1).astype(np.uint8)
         if crf is not None and grey is not None:

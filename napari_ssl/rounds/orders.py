@@ -12,9 +12,10 @@ from napari_ssl.core.case import Case, Split
 from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, CRFParameters, choose, preset_values
 from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
 from napari_ssl.core.parameters import from_mapping
+from napari_ssl.core.quality import curve_kind
 from napari_ssl.core.preprocessing import changed_preprocessing
 from napari_ssl.core.segmentation import Segmentation, Source
-from napari_ssl.core.training import PredictionSpec, Preprocessing, Role, StartModel, TrainingItem, TrainingSpec
+from napari_ssl.core.training import PredictionSpec, Preprocessing, QcReference, Role, StartModel, TrainingItem, TrainingSpec
 from napari_ssl.errors import CheckpointError, SpecError, UnknownCaseError
 from napari_ssl.study.study import Study
 
@@ -23,6 +24,7 @@ __all__ = [
     "count_training_set",
     "evaluation_spec",
     "prediction_spec",
+    "qc_reference",
     "start_model",
     "training_items",
     "training_spec",
@@ -173,6 +175,26 @@ def start_model(study: Study, model_id: str | None = None) -> StartModel:
         ) from error
 
 
+def qc_reference(study: Study) -> QcReference | None:
+    """Return the classifier of curves that is in use for the study's kind of image; None where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        Its files are absent or were changed.
+    """
+    kind = curve_kind(study.label_scheme)
+    classifier = study.classifier(kind)
+    if classifier is None:
+        return None
+    return QcReference(
+        classifier_id=classifier.id,
+        weights_path=str(study.classifier_folder(classifier.id) / "weights.safetensors"),
+        weights_hash=classifier.weights_hash,
+        card=study.classifier_card(classifier.id),
+    )
+
+
 def _matching_start(
     study: Study, network: str, network_parameters: dict[str, Any], preprocessing: Preprocessing
 ) -> StartModel | None:
@@ -254,8 +276,8 @@ def training_spec(
     )
     if preprocessing.dimensions not in network_entry.dimensions:
         raise SpecError(
-            f"network {network} takes {' or '.join(map(str, network_entry.dimensions))} dimensions, the preprocessing has "
-            f"{preprocessing.dimensions}; choose another network, or set dimensions in the preprocessing"
+            f"network {network} takes images of {' or '.join(map(str, network_entry.dimensions))} dimensions, the "
+            f"preprocessing has {preprocessing.dimensions}; choose another network, or change dimensions"
         )
     standing = _standing(study)
     kept = _kept_items(study, standing, labelled_only)
@@ -277,6 +299,7 @@ def training_spec(
         validation=_reference_items(study, Split.VALIDATION, standing),
         evaluation=_reference_items(study, Split.TEST, standing),
         start=start,
+        qc=qc_reference(study) if entry.uses_qc or policy == "qc" else None,
         seed=seed,
         device=device,
         round=study.next_round(),
@@ -284,7 +307,7 @@ def training_spec(
 
 
 def training_items(study: Study, labelled_only: Sequence[str] | None = None) -> tuple[TrainingItem, ...]:
-    """Return what the training cases bring now, those without labels included; `labelled_only` as in `training_spec`."""
+    """Return what the training cases bring now, with labels or without; `labelled_only` as in `training_spec`."""
     return tuple(_kept_items(study, _standing(study), labelled_only))
 
 

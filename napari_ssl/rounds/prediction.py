@@ -16,6 +16,7 @@ from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.training import PredictionSpec, TrainingItem
 from napari_ssl.errors import CheckpointError, ImageError, JobError, NapariSslError, StorageError
+from napari_ssl.inference.efficiency import Meter, hold_to_limit, summarise_efficiency
 from napari_ssl.inference.labelling import label_image
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_file, hash_labels, read_image, write_volume
@@ -33,6 +34,7 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
     started = time.monotonic()
     configure_threads()
     device = choose_device(spec.device)
+    hold_to_limit(device, spec.memory_limit_mb)
     network = _network(spec).to(device).eval()
     crf = from_mapping(CRFParameters, spec.crf) if spec.crf is not None else None
     if spec.evaluate:
@@ -73,6 +75,8 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
         "source": "refined" if crf or spec.keep_largest_component else "model",
         "crf_backend": which_backend(crf) if crf else None,
         "seconds": round(time.monotonic() - started, 1),
+        "memory_limit_mb": spec.memory_limit_mb,
+        "efficiency": summarise_efficiency(read_document(output / f"{c}.json")["efficiency"] for c in done),
     }
 
 
@@ -82,7 +86,10 @@ def _network(spec: PredictionSpec) -> torch.nn.Module:
     if hash_file(path) != spec.model.weights_hash:
         raise CheckpointError(f"{path}: these are not the weights of model {spec.model.model_id}; restore the file")
     network = build_network(
-        spec.model.network, n_classes=spec.label_scheme.n_classes, parameters=spec.model.network_parameters
+        spec.model.network,
+        n_classes=spec.label_scheme.n_classes,
+        parameters=spec.model.network_parameters,
+        dimensions=spec.model.preprocessing.dimensions,
     )
     try:
         network.load_state_dict(state)
@@ -114,19 +121,21 @@ def _label_case(
 ) -> None:
     """Write labels, confidence and measures of one case; the JSON comes last and says that the case is done."""
     image = _read(item)
-    labelling = label_image(
-        network,
-        image.data,
-        preprocessing=spec.model.preprocessing,
-        spacing_zyx_mm=item.spacing_zyx_mm,
-        scheme=spec.label_scheme,
-        frames=item.frames,
-        device=device,
-        crf=crf,
-        confidence_from=spec.confidence,
-        largest_component=spec.keep_largest_component,
-        should_stop=should_stop,
-    )
+    with Meter(device, limit_mb=spec.memory_limit_mb) as meter:
+        labelling = label_image(
+            network,
+            image.data,
+            preprocessing=spec.model.preprocessing,
+            spacing_zyx_mm=item.spacing_zyx_mm,
+            scheme=spec.label_scheme,
+            frames=item.frames,
+            device=device,
+            crf=crf,
+            confidence_from=spec.confidence,
+            largest_component=spec.keep_largest_component,
+            should_stop=should_stop,
+            meter=meter,
+        )
     write_volume(output / f"{item.case_id}.labels.nii.gz", labelling.labels, image.geometry)
     write_volume(output / f"{item.case_id}.confidence.nii.gz", labelling.confidence, image.geometry)
     curves = volume_curves(
@@ -146,6 +155,7 @@ def _label_case(
             "frames": list(item.frames),
             "label_hash": hash_labels(labelling.labels),
             "crf_changed": labelling.changed,
+            "efficiency": meter.efficiency.to_dict() if meter.efficiency else {},
             "confidence": spec.confidence,
             "mean_confidence": mean_confidence(labelling.labels, labelling.confidence),
             "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
