@@ -12,6 +12,10 @@ from napari_ssl.core.parameters import describe
 
 __all__ = ["COMMANDS"]
 
+_CLASSES = 4
+_MEASURED = {2: (224, 224), 3: (16, 64, 64)}
+"""A slice, and the patch of Nie et al. 2018."""
+
 
 def _parameters(kind: type) -> list[dict[str, Any]]:
     return [
@@ -40,7 +44,30 @@ def _document(entry: Any) -> dict[str, Any]:
     }
     if hasattr(entry, "presets"):
         document["presets"] = {name: dict(values) for name, values in entry.presets.items()}
+    if hasattr(entry, "dimensions"):
+        document["dimensions"] = list(entry.dimensions)
     return document
+
+
+def _sizes(entry: Any) -> list[dict[str, Any]]:
+    """Parameters and multiply-adds of a network with its default parameters, for each number of dimensions."""
+    from napari_ssl.networks import build_network
+    from napari_ssl.networks.measure import count_flops, count_parameters
+
+    sizes = []
+    for dimensions in entry.dimensions:
+        network = build_network(entry.name, n_classes=_CLASSES, dimensions=dimensions)
+        shape = _MEASURED[dimensions]
+        sizes.append(
+            {
+                "dimensions": dimensions,
+                "image": list(shape),
+                "classes": _CLASSES,
+                "parameters": count_parameters(network),
+                "multiply_adds": count_flops(network, (1, 1, *shape)),
+            }
+        )
+    return sizes
 
 
 def _lines(documents: list[dict[str, Any]]) -> list[str]:
@@ -49,6 +76,14 @@ def _lines(documents: list[dict[str, Any]]) -> list[str]:
         lines += [f"{d['name']}: {d['sentence']}", f"  paper: {d['paper']}"]
         if d.get("presets"):
             lines.append(f"  presets: {', '.join(d['presets'])}")
+        if d.get("dimensions"):
+            lines.append(f"  images: {' or '.join(f'{n}D' for n in d['dimensions'])}")
+        for size in d.get("sizes", ()):
+            image = "×".join(map(str, size["image"]))
+            lines.append(
+                f"  size: {size['parameters'] / 1e6:.2f} M parameters, {size['multiply_adds'] / 1e9:.2f} G "
+                f"multiply-adds for {image} and {size['classes']} classes"
+            )
         for p in d["parameters"]:
             unit = f" {p['unit']}" if p["unit"] else ""
             choices = f" [{', '.join(p['choices'])}]" if p["choices"] else ""
@@ -66,11 +101,12 @@ def strategies(as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--measure", is_flag=True, help="Build each with its defaults and count parameters and multiply-adds.")
 @JSON
 @catching
-def networks(as_json: bool) -> None:
+def networks(measure: bool, as_json: bool) -> None:
     """List the networks."""
-    documents = [_document(e) for e in NETWORKS.values()]
+    documents = [_document(e) | ({"sizes": _sizes(e)} if measure else {}) for e in NETWORKS.values()]
     report({"networks": documents}, as_json, _lines(documents))
 
 
