@@ -48,7 +48,7 @@ from napari_ssl.strategies.judgement import cost_of
 from napari_ssl.strategies.policies import make_policy
 from napari_ssl.strategies.references import read_reference
 from napari_ssl.strategies.reviewing import Parked, clinicians_judgements, document_key, judged, proposal_of
-from napari_ssl.strategies.steps import StepTime, working_in
+from napari_ssl.strategies.steps import StepWork, working_in
 from napari_ssl.strategies.theta import Ensemble, Theta
 from napari_ssl.training.dataset import SliceStore
 from napari_ssl.training.item_labels import read_item_labels, write_soft_labels
@@ -106,7 +106,7 @@ class Lab:
         self._verified: set[str] = set()
         self.has_used_start = False
         self.crf_backend: str | None = None
-        self._seconds: dict[str, float] = {}
+        self._work: dict[str, StepWork] = {}
         self.reviewed: list[dict[str, Any]] = []
 
     # ── what a strategy calls ────────────────────────────────────────────────────────────────────────────────────
@@ -373,7 +373,12 @@ class Lab:
     @property
     def seconds(self) -> float:
         """What the steps so far have cost, in this run, earlier attempts, or other runs that share them."""
-        return sum(self._seconds.values())
+        return sum(work.seconds for work in self._work.values())
+
+    @property
+    def peak_memory_mib(self) -> float:
+        """Highest memory of a process, or on CUDA of the device, that was at work on the steps so far."""
+        return max((work.peak_memory_mib for work in self._work.values()), default=0.0)
 
     def image(self, item: TrainingItem) -> NDArray[np.generic]:
         """Read an item's image ``(T, Z, Y, X)``; ImageError when the file has changed since it was imported."""
@@ -382,10 +387,10 @@ class Lab:
 
     # ── the steps' insides ───────────────────────────────────────────────────────────────────────────────────────
     @contextmanager
-    def _working_in(self, folder: Path) -> Iterator[StepTime]:
-        with working_in(folder, self.should_stop) as work:
+    def _working_in(self, folder: Path) -> Iterator[StepWork]:
+        with working_in(folder, self.should_stop, self.device) as work:
             yield work
-        self._seconds[folder.name] = work.seconds
+        self._work[folder.name] = work
 
     def _step_key(self, kind: str, items: ItemSet, settings: Any, rest: list[Any]) -> str:
         spec = self.spec
