@@ -16,6 +16,7 @@ from napari_ssl.errors import SpecError
 __all__ = [
     "CONFIDENCES",
     "PredictionSpec",
+    "QcReference",
     "Preprocessing",
     "Role",
     "StartModel",
@@ -116,6 +117,16 @@ class StartModel:
     preprocessing: Preprocessing
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QcReference:
+    """A classifier of curves that a run asks (`napari_ssl.qc.score.Scorer`); `card` is what its training wrote."""
+
+    classifier_id: str
+    weights_path: str
+    weights_hash: str
+    card: dict[str, Any]
+
+
 def _digest(document: Any) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
@@ -161,6 +172,7 @@ class TrainingSpec:
     validation: tuple[TrainingItem, ...] = ()
     evaluation: tuple[TrainingItem, ...] = ()
     start: StartModel | None = None
+    qc: QcReference | None = None
     seed: int = 0
     device: str = "auto"
     round: int = 1
@@ -198,6 +210,7 @@ class TrainingSpec:
             "validation": [_item_identity(i) for i in self.validation],
             "evaluation": [_item_identity(i) for i in self.evaluation],
             "start": self.start.weights_hash if self.start else None,
+            "qc": self.qc.weights_hash if self.qc else None,
             "seed": self.seed,
         }
         return _digest(document)
@@ -278,6 +291,7 @@ def spec_from_dict(document: dict[str, Any]) -> TrainingSpec | PredictionSpec:
         if kind == "train":
             data["preprocessing"] = Preprocessing(**data["preprocessing"])
             data["start"] = _start_model(data.get("start"))
+            data["qc"] = QcReference(**data["qc"]) if data.get("qc") else None
             return TrainingSpec(**data)
         if kind in ("predict", "evaluate"):
             data["model"] = _start_model(data["model"])

@@ -106,6 +106,7 @@ class Lab:
         self._verified: set[str] = set()
         self.has_used_start = False
         self.crf_backend: str | None = None
+        self._scorer: Any = None
         self._work: dict[str, StepWork] = {}
         self.reviewed: list[dict[str, Any]] = []
 
@@ -282,6 +283,8 @@ class Lab:
                 values,
                 scheme=self.spec.label_scheme,
                 reference_of=None if references is None else lambda case: read_reference(references, case),
+                score_of=None if self.spec.qc is None else lambda proposals: self.score(labels),
+                operating_point=self.spec.qc.card["threshold"] if self.spec.qc else 0.5,
                 seed=self.spec.seed,
             )
             judgements = policy.judge([proposal_of(i, self.spec.label_scheme) for i in labels]) if policy else {}
@@ -347,6 +350,37 @@ class Lab:
             )
             for i in labels
         }
+
+    def score(self, labels: ItemSet) -> dict[str, float]:
+        """Probability that each case's curves are those of a good segmentation, by the order's classifier.
+
+        Raises
+        ------
+        SpecError
+            The order has no classifier.
+        """
+        if self.spec.qc is None:
+            raise SpecError(
+                "quality control needs a classifier of curves; rate some curves and train one first (napari-ssl qc train)"
+            )
+        if self._scorer is None:
+            from napari_ssl.qc.score import Scorer
+
+            self._scorer = Scorer(self.spec.qc.weights_path, self.spec.qc.weights_hash, self.spec.qc.card)
+        curves = self.measure(labels)
+        return dict(zip(curves, self._scorer.probabilities(list(curves.values())), strict=True))
+
+    def draw(self, items: ItemSet, n: int) -> ItemSet:
+        """Draw `n` cases at random, by the order's seed and the cases that there are; all when there are no more."""
+        ids = sorted(i.case_id for i in items)
+        drawn = {ids[k] for k in np.random.default_rng(self.spec.seed).permutation(len(ids))[:n].tolist()}
+        return ItemSet(i for i in items if i.case_id in drawn)
+
+    def validation_loss(self, theta: Theta) -> float | None:
+        """Validation loss at the end of the fit that gave Θ; None without validation cases."""
+        done = read_document(theta.path.with_name("done.json")) or {}
+        history = done.get("history") or []
+        return history[-1]["validation_loss"] if history else None
 
     # ── what rounds and tests use besides ────────────────────────────────────────────────────────────────────────
     def network(self, theta: Theta | Ensemble) -> torch.nn.Module:

@@ -164,6 +164,7 @@ class StrategyEntry:
     module: str
     network: str
     uses_unlabelled: bool
+    uses_qc: bool = False
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preset_network: Mapping[str, str] = field(default_factory=dict)
     preset_preprocessing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
