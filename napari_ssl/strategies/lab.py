@@ -50,7 +50,7 @@ from napari_ssl.strategies.references import read_reference
 from napari_ssl.strategies.reviewing import Parked, clinicians_judgements, document_key, judged, proposal_of
 from napari_ssl.strategies.steps import StepWork, working_in
 from napari_ssl.strategies.theta import Ensemble, Theta
-from napari_ssl.training.dataset import SliceStore
+from napari_ssl.training.dataset import SliceStore, VolumeStore, entries_per_frame, make_store
 from napari_ssl.training.item_labels import read_item_labels, write_soft_labels
 from napari_ssl.training.loop import FitResult, fit
 from napari_ssl.training.method import Method
@@ -101,7 +101,7 @@ class Lab:
         self._planned = 1
         self._done = 0
         self._n_fits = 0
-        self._validation: SliceStore | None = None
+        self._validation: SliceStore | VolumeStore | None = None
         self._slices: dict[str, int] = {}
         self._verified: set[str] = set()
         self.has_used_start = False
@@ -162,7 +162,7 @@ class Lab:
         step : str
             What is being done, for people.
         unlabelled : ItemSet, optional
-            What `method` sees of the unlabelled cases in each step.
+            What `method` sees of the unlabelled cases in each step, with their pseudo-labels if they have some.
         method : Method, optional
             What a step minimises; by default the labelled loss.
         initialisation : int
@@ -396,7 +396,10 @@ class Lab:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.spec.seed + 7919 * initialisation)
             return build_network(
-                self.spec.network, n_classes=self.spec.label_scheme.n_classes, parameters=self.spec.network_parameters
+                self.spec.network,
+                n_classes=self.spec.label_scheme.n_classes,
+                parameters=self.spec.network_parameters,
+                dimensions=self.spec.preprocessing.dimensions,
             )
 
     @property
@@ -445,7 +448,8 @@ class Lab:
 
     def _n_slices(self, item: TrainingItem) -> int:
         if item.case_id not in self._slices:
-            self._slices[item.case_id] = read_header(item.image_path).shape_tzyx[1]
+            shape = read_header(item.image_path).shape_tzyx[1:]
+            self._slices[item.case_id] = entries_per_frame(shape, item.spacing_zyx_mm, self.spec.preprocessing)
         return self._slices[item.case_id] * len(item.frames)
 
     def _label(
@@ -474,21 +478,24 @@ class Lab:
         write_volume(path, labelling.labels, read_header(item.image_path).geometry)
         return {"label_hash": hash_labels(labelling.labels), "soft_hash": soft_hash}
 
-    def _store(self, items: Iterable[TrainingItem]) -> SliceStore:
-        store = SliceStore(self.spec.preprocessing, self.spec.label_scheme.n_classes)
+    def _store(self, items: Iterable[TrainingItem]) -> SliceStore | VolumeStore:
+        store = make_store(self.spec.preprocessing, self.spec.label_scheme.n_classes)
         for item in items:
             self._verify(item)
             store.add_item(item, self.spec.label_scheme)
         return store
 
-    def _unlabelled_store(self, items: Iterable[TrainingItem]) -> SliceStore:
-        store = SliceStore(self.spec.preprocessing, self.spec.label_scheme.n_classes)
+    def _unlabelled_store(self, items: Iterable[TrainingItem]) -> SliceStore | VolumeStore:
+        store = make_store(self.spec.preprocessing, self.spec.label_scheme.n_classes)
         for item in items:
             self._verify(item)
-            store.add_unlabelled_item(item)
+            if item.role.has_labels:
+                store.add_item(item, self.spec.label_scheme)
+            else:
+                store.add_unlabelled_item(item)
         return store
 
-    def _validation_store(self) -> SliceStore | None:
+    def _validation_store(self) -> SliceStore | VolumeStore | None:
         if self._validation is None and self.spec.validation:
             self._validation = self._store(self.spec.validation)
         return self._validation

@@ -57,7 +57,13 @@ def judged(item: TrainingItem, judgement: Judgement | None, folder: Path) -> Tra
         path.parent.mkdir(parents=True, exist_ok=True)
         write_volume(path, judgement.labels, read_header(item.image_path).geometry)
     return dataclasses.replace(
-        item, role=Role.CORRECTED, frames=judgement.frames, label_path=str(path), label_hash=digest
+        item,
+        role=Role.CORRECTED,
+        frames=judgement.frames,
+        label_path=str(path),
+        label_hash=digest,
+        soft_path=None,
+        soft_hash=None,
     )
 
 

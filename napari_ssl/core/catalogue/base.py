@@ -81,6 +81,9 @@ class FitParameters:
     optimiser: str = parameter("adamw", "Optimiser", choices=("sgd", "adam", "adamw"), source="project default")
     learning_rate: float = parameter(1e-3, "Learning rate", low=1e-7, high=1, source="project default")
     momentum: float = parameter(0.9, "Momentum (SGD)", low=0, high=0.999, source="open in Bai 2017")
+    beta1: float = parameter(
+        0.9, "Decay β₁ of the first moment (Adam, AdamW)", low=0, high=0.999, source="Kingma and Ba, ICLR 2015"
+    )
     weight_decay: float = parameter(1e-4, "Weight decay", low=0, high=1, source="project default")
     schedule: str = parameter(
         "poly", "Learning-rate schedule", choices=("constant", "poly", "cosine"), source="Isensee et al. 2021"
