@@ -82,6 +82,22 @@ SHORT: dict[str, dict[str, Any]] = {
         "alternations": 2,
         "optimiser": "adamw",
     },
+    "asdnet": {
+        "duration": "12 iterations",
+        "unlabelled_batch": 4,
+        "discriminator_channels": 2,
+        "gamma": 0.0,
+        "schedule": "constant",
+    },
+    "self-labelling": {"first_phase": "6 iterations", "second_phase": "4 iterations"},
+    "teacher-student": {
+        "folds": 2,
+        "best": 1,
+        "teacher_duration": "4 iterations",
+        "student_duration": "8 iterations",
+        "student_batch_size": 4,
+        "student_learning_rate": 3e-3,
+    },
     "mean-teacher-copy-paste": {
         "initial": "6 iterations",
         "duration": "8 iterations",

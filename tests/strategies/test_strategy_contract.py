@@ -59,9 +59,14 @@ def test_progress_rises_to_the_end_and_validation_is_told(name, make_spec, tmp_p
 
 WEIGHT_0 = {
     "alternating-crf": {"lam": 0.0, "per_alternation": "2 epochs"},
+    "self-labelling": {"lam": 0.0, "second_phase": "2 epochs"},
+    "teacher-student": {"unlabelled_weight": 0.0},
+    "asdnet": {"lambda_1": 0.0, "lambda_2": 0.0},
     "weak-to-strong": {"unlabelled_weight": 0.0},
 }
 """Parameters by which the unlabelled term vanishes."""
+SUPERVISED = {"asdnet": {"arm": "attention"}}
+"""Parameters of the supervised training that is left then, where it is not the same strategy without unlabelled cases."""
 NEVER_SUPERVISED = {
     "mean-teacher-copy-paste": "unlabelled images surround the labelled boxes whatever their loss weighs",
 }
@@ -73,7 +78,8 @@ def test_weight_0_of_the_unlabelled_term_equals_supervised_training(name, make_s
     if name in NEVER_SUPERVISED:
         pytest.skip(NEVER_SUPERVISED[name])
     weightless = make_spec(name, parameters=WEIGHT_0[name])
-    without_unlabelled = make_spec(name, items=tuple(i for i in weightless.items if i.role.has_labels))
+    labelled = tuple(i for i in weightless.items if i.role.has_labels)
+    without_unlabelled = make_spec(name, items=labelled, parameters=SUPERVISED.get(name, {}))
     assert same(run(weightless, tmp_path / "0"), run(without_unlabelled, tmp_path / "none"))
 
 
@@ -88,6 +94,9 @@ def test_the_unlabelled_cases_reach_the_weights(name, make_spec, tmp_path):
 LEARNING = {
     "supervised": {"duration": "80 iterations"},
     "alternating-crf": {"initial": "80 iterations"},
+    "self-labelling": {"first_phase": "80 iterations", "second_phase": "80 iterations"},
+    "teacher-student": {"teacher_duration": "60 iterations", "student_duration": "80 iterations", "best": 2},
+    "asdnet": {"duration": "100 iterations", "xavier": False},
     "mean-teacher-copy-paste": {"initial": "60 iterations", "duration": "40 iterations"},
     "weak-to-strong": {"duration": "80 iterations"},
 }
