@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from napari_ssl.core.catalogue import alternating_crf, asdnet, mean_teacher_copy_paste, supervised, weak_to_strong
+from napari_ssl.core.catalogue import (
+    alternating_crf,
+    asdnet,
+    mean_teacher_copy_paste,
+    self_labelling,
+    supervised,
+    teacher_student,
+    weak_to_strong,
+)
 from napari_ssl.core.catalogue.alternating_crf import AlternatingCrfParameters
 from napari_ssl.core.catalogue.base import (
     CRFParameters,
@@ -65,6 +73,8 @@ STRATEGIES: Mapping[str, StrategyEntry] = by_name(
     supervised.ENTRY,
     alternating_crf.ENTRY,
     asdnet.ENTRY,
+    self_labelling.ENTRY,
+    teacher_student.ENTRY,
     mean_teacher_copy_paste.ENTRY,
     weak_to_strong.ENTRY,
 )
