@@ -16,8 +16,8 @@ from napari_ssl.errors import SpecError
 __all__ = [
     "CONFIDENCES",
     "PredictionSpec",
-    "QcReference",
     "Preprocessing",
+    "QcReference",
     "Role",
     "StartModel",
     "TrainingItem",
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-CONFIDENCES = ("probability", "entropy")
+CONFIDENCES = ("probability", "entropy", "network")
 """What a confidence map can hold."""
 
 
@@ -107,7 +107,7 @@ class TrainingItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartModel:
-    """Weights to start from or to predict with."""
+    """Weights to start from or to predict with; some models have a confidence network beside them."""
 
     model_id: str
     weights_path: str
@@ -115,6 +115,8 @@ class StartModel:
     network: str
     network_parameters: dict[str, Any]
     preprocessing: Preprocessing
+    confidence_path: str | None = None
+    confidence_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +228,11 @@ class PredictionSpec:
 
     `crf` holds values of `CRFParameters`, or None for the plain arg-max. With `evaluate` the items bring reference
     labels and the result is a comparison with them instead of new labels. `confidence` says what the confidence map
-    holds: the largest softmax ``probability``, or 1 − normalised ``entropy``. `memory_limit_mb` holds the run to so
-    much memory of its device, 0 to all there is; it decides how, not what is computed.
+    holds: the largest softmax ``probability``, 1 − normalised ``entropy``, or what the model's confidence ``network``
+    takes for a person's labels. `memory_limit_mb` holds the run to so
+    much memory of its device, 0 to all there is; it decides how, not what is computed. `rule_limits` are the study's
+    values of `napari_ssl.measures.flags.RuleLimits` that differ from the defaults. `qc` scores the
+    proposals by their curves as soon as they are there.
     """
 
     model: StartModel
@@ -238,6 +243,8 @@ class PredictionSpec:
     confidence: str = "probability"
     evaluate: bool = False
     memory_limit_mb: int = 0
+    qc: QcReference | None = None
+    rule_limits: dict[str, float] = field(default_factory=dict)
     device: str = "auto"
     round: int = 1
 
@@ -249,6 +256,11 @@ class PredictionSpec:
             raise SpecError(f"memory_limit_mb must be 0 (none) or 100 to 1000000, got {self.memory_limit_mb}")
         if self.confidence not in CONFIDENCES:
             raise SpecError(f"confidence must be one of {', '.join(CONFIDENCES)}, got {self.confidence!r}")
+        if self.confidence == "network" and self.model.confidence_path is None:
+            raise SpecError(
+                f"model {self.model.model_id} has no confidence network; take the confidence probability or entropy, or "
+                "a model of the strategy asdnet (arms attention+fcn, semi-without-adversarial, proposed)"
+            )
         for item in self.items:
             if self.evaluate and not item.role.has_labels:
                 raise SpecError(f"case {item.case_id}: no reference labels to evaluate against")
@@ -263,8 +275,12 @@ class PredictionSpec:
             "label_scheme": self.label_scheme.to_dict(),
             "crf": self.crf,
             "keep_largest_component": self.keep_largest_component,
-            "confidence": self.confidence,
+            "confidence": [self.confidence, self.model.confidence_hash]
+            if self.confidence == "network"
+            else self.confidence,
             "evaluate": self.evaluate,
+            "rule_limits": self.rule_limits,
+            **({"qc": self.qc.weights_hash} if self.qc else {}),
             "preprocessing": dataclasses.asdict(self.model.preprocessing),
         }
         return _digest(document)
@@ -279,10 +295,14 @@ def _start_model(data: dict[str, Any] | None) -> StartModel | None:
     return None if data is None else StartModel(**{**data, "preprocessing": Preprocessing(**data["preprocessing"])})
 
 
-def spec_from_dict(document: dict[str, Any]) -> TrainingSpec | PredictionSpec:
+def spec_from_dict(document: dict[str, Any]) -> Any:
     """Read what `to_dict` wrote; SpecError names what is malformed."""
     try:
         data = dict(document)
+        if data["kind"] in ("qc-train", "qc-score"):
+            from napari_ssl.core.quality import quality_spec_from_dict  # quality control builds on these orders
+
+            return quality_spec_from_dict(data)
         kind = data.pop("kind")
         data["label_scheme"] = LabelScheme.from_dict(data["label_scheme"])
         for name in ("items", "validation", "evaluation"):
@@ -295,7 +315,8 @@ def spec_from_dict(document: dict[str, Any]) -> TrainingSpec | PredictionSpec:
             return TrainingSpec(**data)
         if kind in ("predict", "evaluate"):
             data["model"] = _start_model(data["model"])
+            data["qc"] = QcReference(**data["qc"]) if data.get("qc") else None
             return PredictionSpec(**data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SpecError(f"malformed order: {type(error).__name__}: {error}") from error
-    raise SpecError(f"unknown kind of order {kind!r}; there are train, predict and evaluate")
+    raise SpecError(f"unknown kind of order {kind!r}; there are train, predict, evaluate, qc-train and qc-score")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from napari_ssl.core.parameters import parameter, validate
+from napari_ssl.core.parameters import describe, parameter, validate
 from napari_ssl.errors import CatalogueError
 
 __all__ = ["Flag", "RuleLimits", "Severity"]
@@ -149,6 +149,10 @@ class RuleLimits:
         high=100.0,
         source=_ACDC,
     )
+
+    def changed(self) -> dict[str, float]:
+        """Return the limits that differ from the defaults."""
+        return {i.name: getattr(self, i.name) for i in describe(type(self)) if getattr(self, i.name) != i.default}
 
     def __post_init__(self) -> None:
         validate(self)

@@ -10,17 +10,24 @@ from typing import Any
 from napari_ssl.core.decision import Decision, Verdict
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.model import Model, ModelState
+from napari_ssl.core.quality import QcScoringSpec, QcTrainingSpec
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.core.training import PredictionSpec, TrainingSpec
 from napari_ssl.errors import StudyError
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.measures.agreement import mean_dice
+from napari_ssl.rounds.quality import adopt_quality, keep_scores
 from napari_ssl.study.study import Study
 
 __all__ = ["adopt", "adopt_parked", "hand_in_decisions"]
 
 
-def adopt(study: Study, spec: TrainingSpec | PredictionSpec, result: dict[str, Any], run_folder: Path) -> None:
+def adopt(
+    study: Study,
+    spec: TrainingSpec | PredictionSpec | QcTrainingSpec | QcScoringSpec,
+    result: dict[str, Any],
+    run_folder: Path,
+) -> None:
     """Register the model, the proposals or the evaluation that `execute` returned.
 
     The first model of a study is promoted at once, because there is nothing to compare it with; every later one stays
@@ -31,7 +38,9 @@ def adopt(study: Study, spec: TrainingSpec | PredictionSpec, result: dict[str, A
     StudyError
         The result does not belong to the order or its files are missing.
     """
-    if isinstance(spec, TrainingSpec):
+    if isinstance(spec, QcTrainingSpec | QcScoringSpec):
+        adopt_quality(study, spec, result, run_folder)
+    elif isinstance(spec, TrainingSpec):
         _adopt_model(study, spec, result, run_folder)
     elif result["kind"] == "evaluate":
         split = study.case(spec.items[0].case_id).split
@@ -77,6 +86,7 @@ def _adopt_proposal(study: Study, spec: PredictionSpec, case_id: str, result: di
     if known and not label_file.exists():
         segmentation = known[-1]
         if study.measures(segmentation.id):
+            _adopt_score(study, spec, segmentation, note)
             return
     else:
         segmentation = study.adopt_segmentation(
@@ -91,8 +101,15 @@ def _adopt_proposal(study: Study, spec: PredictionSpec, case_id: str, result: di
     measures["lv_ef"] = note["indices"].get("lv_ef_percent")
     measures["rv_ef"] = note["indices"].get("rv_ef_percent")
     measures["round"] = spec.round
+    measures["flags"] = note.get("flags")  # none in runs that began before there were rules
     measures["disagreement"] = _disagreement(study, segmentation, spec.label_scheme)
     study.set_measures(segmentation.id, measures)
+    _adopt_score(study, spec, segmentation, note)
+
+
+def _adopt_score(study: Study, spec: PredictionSpec, segmentation: Segmentation, note: dict[str, Any]) -> None:
+    if spec.qc is not None and "qc" in note:
+        keep_scores(study, spec.qc.classifier_id, {segmentation.id: note["qc"]})
 
 
 def _disagreement(study: Study, new: Segmentation, scheme: LabelScheme) -> float | None:

@@ -12,11 +12,20 @@ from napari_ssl.core.case import Case, Split
 from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, CRFParameters, choose, preset_values
 from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
 from napari_ssl.core.parameters import from_mapping
-from napari_ssl.core.quality import curve_kind
 from napari_ssl.core.preprocessing import changed_preprocessing
+from napari_ssl.core.quality import curve_kind
 from napari_ssl.core.segmentation import Segmentation, Source
-from napari_ssl.core.training import PredictionSpec, Preprocessing, QcReference, Role, StartModel, TrainingItem, TrainingSpec
+from napari_ssl.core.training import (
+    PredictionSpec,
+    Preprocessing,
+    QcReference,
+    Role,
+    StartModel,
+    TrainingItem,
+    TrainingSpec,
+)
 from napari_ssl.errors import CheckpointError, SpecError, UnknownCaseError
+from napari_ssl.study.models import CONFIDENCE_FILE
 from napari_ssl.study.study import Study
 
 __all__ = [
@@ -167,6 +176,8 @@ def start_model(study: Study, model_id: str | None = None) -> StartModel:
             network=card["network"],
             network_parameters=card["network_parameters"],
             preprocessing=Preprocessing(**card["preprocessing"]),
+            confidence_path=str(weights.with_name(CONFIDENCE_FILE)) if card.get("confidence_hash") else None,
+            confidence_hash=card.get("confidence_hash"),
         )
     except (KeyError, TypeError, SpecError) as error:
         raise CheckpointError(
@@ -332,6 +343,14 @@ def _restrict(items: list[TrainingItem], keep: Sequence[str], n_frames: Mapping[
     ]
 
 
+def _scoring_reference(study: Study) -> QcReference | None:
+    """The classifier that scores new proposals; None where there is none, it is damaged, or it suits other organs."""
+    try:
+        return qc_reference(study)
+    except (SpecError, CheckpointError):
+        return None
+
+
 def prediction_spec(
     study: Study,
     *,
@@ -339,11 +358,14 @@ def prediction_spec(
     cases: Sequence[str] | None = None,
     crf: bool = True,
     keep_largest_component: bool = False,
-    confidence: str = "probability",
+    confidence: str | None = None,
     memory_limit_mb: int = 0,
     device: str = "auto",
 ) -> PredictionSpec:
     """Make the order to label cases: those named, or every training case that no person has labelled or decided.
+
+    Without `confidence` the maps hold what the model's confidence network says, or for a model without one the largest
+    probability.
 
     Raises
     ------
@@ -367,8 +389,10 @@ def prediction_spec(
         items=tuple(_item(study, c, Role.UNLABELLED) for c in chosen),
         crf=dataclasses.asdict(CRFParameters()) if crf else None,
         keep_largest_component=keep_largest_component,
-        confidence=confidence,
+        confidence=confidence or ("network" if model.confidence_path else "probability"),
         memory_limit_mb=memory_limit_mb,
+        qc=_scoring_reference(study),
+        rule_limits=study.rule_limits.changed(),
         device=device,
         round=study.next_round(),
     )

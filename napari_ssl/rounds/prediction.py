@@ -17,13 +17,18 @@ from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.training import PredictionSpec, TrainingItem
 from napari_ssl.errors import CheckpointError, ImageError, JobError, NapariSslError, StorageError
 from napari_ssl.inference.efficiency import Meter, hold_to_limit, summarise_efficiency
+from napari_ssl.inference.confidence_network import load_confidence_network
 from napari_ssl.inference.labelling import label_image
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_file, hash_labels, read_image, write_volume
 from napari_ssl.measures.curves import indices, volume_curves
+from napari_ssl.measures.rules import RuleLimits, check_segmentation
 from napari_ssl.networks import build_network, load_weights
+from napari_ssl.networks.discriminators import ConfidenceNetwork
+from napari_ssl.qc.score import Scorer
 from napari_ssl.refinement.crf import which_backend
 from napari_ssl.rounds.evaluation import evaluate_items
+from napari_ssl.rounds.quality_runs import score_documents
 from napari_ssl.training.device import choose_device, configure_threads
 
 __all__ = ["run"]
@@ -39,6 +44,7 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
     crf = from_mapping(CRFParameters, spec.crf) if spec.crf is not None else None
     if spec.evaluate:
         return _evaluate(spec, network, crf, run_folder, device, emit, should_stop)
+    judge = _confidence_network(spec, device)
     output = run_folder / "output"
     output.mkdir(parents=True, exist_ok=True)
     done: list[str] = []
@@ -49,7 +55,7 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
         try:
             if read_document(note) is None:
                 n_labelled += 1
-                _label_case(spec, item, network, crf, device, output, should_stop)
+                _label_case(spec, item, network, judge, crf, device, output, should_stop)
             done.append(item.case_id)
         except StorageError:
             raise
@@ -65,6 +71,7 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
         if n_labelled:  # cases that an earlier attempt finished say nothing about the time that one takes
             data["seconds_left"] = (time.monotonic() - started) / n_labelled * (len(spec.items) - n - 1)
         emit(Event(kind=EventKind.PROGRESS, data=data))
+    _score(spec, done, output, emit)
     if not done:
         raise JobError(f"none of {len(spec.items)} cases could be labelled; the first: {next(iter(failed.values()))}")
     return {
@@ -78,6 +85,21 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
         "memory_limit_mb": spec.memory_limit_mb,
         "efficiency": summarise_efficiency(read_document(output / f"{c}.json")["efficiency"] for c in done),
     }
+
+
+def _score(spec: PredictionSpec, done: list[str], output: Path, emit: Emit) -> None:
+    """Add to the notes of the cases what the classifier of curves says; without one, or a whole one, they stay."""
+    if spec.qc is None:
+        return
+    try:
+        scorer = Scorer(spec.qc.weights_path, spec.qc.weights_hash, spec.qc.card, spec.label_scheme)
+    except CheckpointError as error:
+        emit(Event(kind=EventKind.NOTICE, data={"message": f"the proposals are not scored: {error}"}))
+        return
+    notes = {case_id: read_document(output / f"{case_id}.json") for case_id in done}
+    scores = score_documents(scorer, {case_id: note["curves_ml"] for case_id, note in notes.items()}, emit)
+    for case_id, score in scores.items():
+        write_document(output / f"{case_id}.json", {**notes[case_id], "qc": score})
 
 
 def _network(spec: PredictionSpec) -> torch.nn.Module:
@@ -101,6 +123,12 @@ def _network(spec: PredictionSpec) -> torch.nn.Module:
     return network
 
 
+def _confidence_network(spec: PredictionSpec, device: torch.device) -> ConfidenceNetwork | None:
+    if spec.confidence != "network":
+        return None
+    return load_confidence_network(str(spec.model.confidence_path), str(spec.model.confidence_hash)).to(device)
+
+
 def _read(item: TrainingItem) -> Any:
     if hash_file(item.image_path) != item.image_hash:
         raise ImageError(
@@ -114,6 +142,7 @@ def _label_case(
     spec: PredictionSpec,
     item: TrainingItem,
     network: torch.nn.Module,
+    judge: ConfidenceNetwork | None,
     crf: CRFParameters | None,
     device: torch.device,
     output: Path,
@@ -132,6 +161,7 @@ def _label_case(
             device=device,
             crf=crf,
             confidence_from=spec.confidence,
+        confidence_network=judge,
             largest_component=spec.keep_largest_component,
             should_stop=should_stop,
             meter=meter,
@@ -160,8 +190,24 @@ def _label_case(
             "mean_confidence": mean_confidence(labelling.labels, labelling.confidence),
             "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
             "indices": {k: _plain([v])[0] for k, v in dataclasses.asdict(indices(curves, spec.label_scheme)).items()},
+            "flags": _flags(spec, item, labelling.labels),
         },
     )
+
+
+def _flags(spec: PredictionSpec, item: TrainingItem, labels: np.ndarray) -> list[dict[str, Any]]:
+    """What the plausibility rules say about new labels."""
+    flags = check_segmentation(
+        labels,
+        spec.label_scheme,
+        item.spacing_zyx_mm,
+        frames=item.frames,
+        frame_interval_ms=item.frame_interval_ms,
+        ed_frame=item.ed_frame,
+        es_frame=item.es_frame,
+        limits=from_mapping(RuleLimits, spec.rule_limits),
+    )
+    return [flag.to_dict() for flag in flags]
 
 
 def mean_confidence(labels: np.ndarray, confidence: np.ndarray) -> float | None:

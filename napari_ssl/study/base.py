@@ -16,6 +16,7 @@ from napari_ssl.core.case import CASE_ID_PATTERN
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.training import Preprocessing
 from napari_ssl.errors import StudyError, StudyReadOnlyError
+from napari_ssl.measures.flags import RuleLimits
 from napari_ssl.study.database import Database
 from napari_ssl.study.settings import StudySettings
 
@@ -88,6 +89,11 @@ class StudyFolder:
     def reject_reasons(self) -> tuple[str, ...]:
         """Reasons that a rejection is chosen from."""
         return self._settings.reject_reasons
+
+    @property
+    def rule_limits(self) -> RuleLimits:
+        """Limits of the plausibility rules: the defaults, or what ``[rules]`` in ``study.toml`` says."""
+        return self._settings.rule_limits
 
     @property
     def read_only(self) -> bool:

@@ -11,9 +11,11 @@ from typing import Any
 
 from napari_ssl.core.decision import DEFAULT_REJECT_REASONS
 from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.training import Preprocessing
 from napari_ssl.errors import NapariSslError, StudyError, StudyVersionError
 from napari_ssl.io.atomic import write_bytes
+from napari_ssl.measures.flags import RuleLimits
 
 __all__ = ["SETTINGS_FILE", "SETTINGS_VERSION", "StudySettings", "read_settings", "write_settings"]
 
@@ -23,12 +25,13 @@ SETTINGS_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySettings:
-    """Name, label scheme, preprocessing and the reasons for rejections that readers choose from."""
+    """Name, label scheme, preprocessing, the reasons for rejections that readers choose from, limits of the rules."""
 
     name: str
     label_scheme: LabelScheme
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     reject_reasons: tuple[str, ...] = DEFAULT_REJECT_REASONS
+    rule_limits: RuleLimits = field(default_factory=RuleLimits)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reject_reasons", tuple(self.reject_reasons))
@@ -56,6 +59,7 @@ def write_settings(folder: Path, settings: StudySettings) -> None:
         "",
         "[preprocessing]  # a spacing of 0 keeps the native one",
         *(f"{name} = {_value(value)}" for name, value in dataclasses.asdict(settings.preprocessing).items()),
+        *_rule_lines(settings.rule_limits),
         "",
         "[label_scheme]",
         f"name = {_value(settings.label_scheme.name)}",
@@ -63,6 +67,12 @@ def write_settings(folder: Path, settings: StudySettings) -> None:
     for structure in settings.label_scheme.to_dict()["structures"]:
         lines += ["", "[[label_scheme.structures]]", *(f"{key} = {_value(v)}" for key, v in structure.items())]
     write_bytes(folder / SETTINGS_FILE, ("\n".join(lines) + "\n").encode())
+
+
+def _rule_lines(limits: RuleLimits) -> list[str]:
+    """The limits that differ from the defaults; the rest stay free to follow the program."""
+    changed = limits.changed()
+    return ["", "[rules]", *(f"{name} = {_value(value)}" for name, value in changed.items())] if changed else []
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -105,6 +115,7 @@ def read_settings(folder: Path) -> StudySettings:
             label_scheme=LabelScheme.from_dict(data["label_scheme"]),
             preprocessing=Preprocessing(**data["preprocessing"]),
             reject_reasons=_texts(data["reject_reasons"]),
+            rule_limits=from_mapping(RuleLimits, data.get("rules", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError, NapariSslError) as error:
         raise StudyError(f"{path}: malformed ({type(error).__name__}: {error}); correct or restore it") from error

@@ -135,6 +135,7 @@ def test_the_first_model_is_promoted_and_proposes_labels_with_confidence_and_cur
         assert proposal.frames == (0, 1, 2)
         assert proposed.read_confidence(proposal).shape == (3, 2, 32, 32)
         measures = proposed.measures(proposal.id)
+        assert isinstance(measures["flags"], list)  # what the plausibility rules say
         assert len(measures["curves_ml"]["LV"]) == 3
     assert proposed.proposal("patient001") is None
 

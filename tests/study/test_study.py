@@ -187,3 +187,27 @@ def test_a_study_imports_no_torch_and_no_qt():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_limits_of_the_rules_are_read_from_the_settings_file(study: Study):
+    assert study.rule_limits.changed() == {}
+    study.close()
+    toml = study.folder / "study.toml"
+    text = toml.read_text()
+    toml.write_text(text + "\n[rules]\nhole_mm2 = 25\n")
+    with Study.open(study.folder) as again:
+        assert again.rule_limits.changed() == {"hole_mm2": 25.0}
+    for wrong, message in (("hole = 3", "no parameter 'hole'"), ("hole_mm2 = -1", r"must be in \[0, 10000\]")):
+        toml.write_text(text + f"\n[rules]\n{wrong}\n")
+        with pytest.raises(StudyError, match=message):
+            Study.open(study.folder)
+
+
+def test_own_limits_of_the_rules_are_written_and_others_follow_the_program(tmp_path: Path):
+    from napari_ssl.measures.flags import RuleLimits
+    from napari_ssl.study.settings import StudySettings, read_settings, write_settings
+
+    settings = StudySettings(name="a", label_scheme=PRESETS["acdc"], rule_limits=RuleLimits(contact_mm=8.0))
+    write_settings(tmp_path, settings)
+    assert "[rules]\ncontact_mm = 8.0" in (tmp_path / "study.toml").read_text()
+    assert read_settings(tmp_path) == settings
