@@ -167,9 +167,8 @@ def _efficiency(summary: dict[str, Any]) -> list[str]:
 @click.option(
     "--confidence",
     type=click.Choice(CONFIDENCES),
-    default=CONFIDENCES[0],
-    show_default=True,
-    help="What the confidence map holds: the largest probability, or 1 - normalised entropy.",
+    help="What the confidence map holds: the largest probability, 1 - normalised entropy, or what the model's confidence "
+    "network takes for a person's labels; by default the latter where the model has one, else the probability.",
 )
 @click.option(
     "--memory-limit",
@@ -186,7 +185,7 @@ def predict(
     cases: str | None,
     crf: bool,
     largest_component: bool,
-    confidence: str,
+    confidence: str | None,
     memory_limit: int | None,
     device: str,
     as_json: bool,

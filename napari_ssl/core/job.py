@@ -19,6 +19,8 @@ class JobKind(StrEnum):
     TRAIN = "train"
     PREDICT = "predict"
     EVALUATE = "evaluate"
+    QC_TRAIN = "qc-train"
+    QC_SCORE = "qc-score"
 
 
 class JobState(StrEnum):

@@ -18,9 +18,11 @@ from napari_ssl.core.job import ShouldStop
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.training import Preprocessing
 from napari_ssl.inference.confidence import max_probability, normalised_entropy, to_uint8
+from napari_ssl.inference.confidence_network import network_confidence
 from napari_ssl.inference.efficiency import Meter
 from napari_ssl.inference.intensity import grey_levels
 from napari_ssl.inference.predict import iter_frames
+from napari_ssl.networks.discriminators import ConfidenceNetwork
 from napari_ssl.refinement.components import keep_largest_component
 from napari_ssl.refinement.crf import refine_frame
 
@@ -32,6 +34,21 @@ class LabellingStopped(Exception):  # noqa: N818 (no error: somebody asked)
 
 
 _SURENESS = {"probability": max_probability, "entropy": lambda p: 1.0 - normalised_entropy(p)}
+
+
+def _sureness(
+    name: str,
+    network: ConfidenceNetwork | None,
+    preprocessing: Preprocessing,
+    spacing_zyx_mm: Sequence[float],
+    batch_size: int,
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What turns the softmax of a frame ``(Z, K, Y, X)`` into confidence ``(Z, Y, X)``."""
+    if network is None:
+        return _SURENESS[name]
+    return lambda p: network_confidence(
+        network, p, preprocessing=preprocessing, spacing_zyx_mm=spacing_zyx_mm, batch_size=batch_size
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +77,7 @@ def label_image(
     device: torch.device,
     crf: CRFParameters | None = None,
     confidence_from: str = "probability",
+    confidence_network: ConfidenceNetwork | None = None,
     largest_component: bool = False,
     batch_size: int = 20,
     should_stop: ShouldStop | None = None,
@@ -75,6 +93,8 @@ def label_image(
         Refine each slice (Bai 2017, Eqs. 3 and 4); without, the arg-max stays.
     confidence_from : str
         ``"probability"``, the largest softmax value, or ``"entropy"``, 1 − normalised entropy; both before the CRF.
+    confidence_network : ConfidenceNetwork, optional
+        What judges the softmax instead (``"network"``); on `device`, in evaluation mode.
     largest_component : bool
         Keep the largest connected component of each structure and frame.
     on_frame : callable, optional
@@ -89,7 +109,7 @@ def label_image(
     LabellingStopped
         `should_stop` said yes before the last frame.
     """
-    sureness = _SURENESS[confidence_from]
+    sureness = _sureness(confidence_from, confidence_network, preprocessing, spacing_zyx_mm, batch_size)
     grey = grey_levels(image, preprocessing) if crf else None
     labels = np.zeros(image.shape, np.uint8)
     confidence = np.zeros(image.shape, np.uint8)

@@ -13,17 +13,24 @@ from pathlib import Path
 from types import ModuleType
 
 from napari_ssl.core.job import JobKind
+from napari_ssl.core.quality import QcScoringSpec, QcTrainingSpec
 from napari_ssl.core.training import PredictionSpec, TrainingSpec, spec_from_dict
 from napari_ssl.errors import SpecError
 
 __all__ = ["KINDS", "NOUNS", "TEST_KINDS_VARIABLE", "Spec", "kind_of", "program", "read_spec"]
 
-Spec = TrainingSpec | PredictionSpec
+Spec = TrainingSpec | PredictionSpec | QcTrainingSpec | QcScoringSpec
 
 KINDS: dict[JobKind, str] = dict.fromkeys(JobKind, "napari_ssl.rounds")
 """Kind → module with ``execute``, ``adopt``, ``StoppedByRequest`` and ``ParkedForReview``."""
 
-NOUNS = {JobKind.TRAIN: "training", JobKind.PREDICT: "prediction", JobKind.EVALUATE: "evaluation"}
+NOUNS = {
+    JobKind.TRAIN: "training",
+    JobKind.PREDICT: "prediction",
+    JobKind.EVALUATE: "evaluation",
+    JobKind.QC_TRAIN: "training of the classifier of curves",
+    JobKind.QC_SCORE: "scoring of curves",
+}
 """What people call a job."""
 
 TEST_KINDS_VARIABLE = "NAPARI_SSL_TEST_KINDS"
@@ -42,7 +49,13 @@ def kind_of(spec: Spec) -> JobKind:
         return JobKind.TRAIN
     if isinstance(spec, PredictionSpec):
         return JobKind.EVALUATE if spec.evaluate else JobKind.PREDICT
-    raise SpecError(f"only training and prediction orders can be submitted, got {type(spec).__name__}")
+    if isinstance(spec, QcTrainingSpec):
+        return JobKind.QC_TRAIN
+    if isinstance(spec, QcScoringSpec):
+        return JobKind.QC_SCORE
+    raise SpecError(
+        f"only orders of training, prediction or curves can be submitted, got {type(spec).__name__}"
+    )
 
 
 def program(kind: JobKind) -> ModuleType:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ssl.core.job import Emit, ShouldStop
+from napari_ssl.core.quality import QcScoringSpec, QcTrainingSpec
 from napari_ssl.core.training import PredictionSpec, TrainingSpec
 from napari_ssl.errors import MissingDependencyError
 
@@ -35,7 +36,10 @@ class ParkedForReview(Exception):  # noqa: N818 (no error: the run waits)
 
 
 def execute(
-    spec: TrainingSpec | PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldStop
+    spec: TrainingSpec | PredictionSpec | QcTrainingSpec | QcScoringSpec,
+    run_folder: Path,
+    emit: Emit,
+    should_stop: ShouldStop,
 ) -> dict[str, Any]:
     """Carry out an order and return its result document (plain JSON).
 
@@ -57,7 +61,7 @@ def execute(
         Whatever is wrong with the data or the order, in words.
     """
     try:
-        from napari_ssl.rounds import prediction, retraining
+        from napari_ssl.rounds import prediction, quality_runs, retraining
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "napari_ssl":
             raise
@@ -72,6 +76,10 @@ def execute(
     try:
         if isinstance(spec, TrainingSpec):
             return retraining.run(spec, run_folder, emit, should_stop)
+        if isinstance(spec, QcTrainingSpec):
+            return quality_runs.run_qc_training(spec, run_folder, emit, should_stop)
+        if isinstance(spec, QcScoringSpec):
+            return quality_runs.run_qc_scoring(spec, run_folder, emit, should_stop)
         return prediction.run(spec, run_folder, emit, should_stop)
     except (Stopped, LabellingStopped) as stopped:
         raise StoppedByRequest(str(stopped)) from stopped

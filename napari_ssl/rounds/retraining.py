@@ -16,9 +16,9 @@ from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.training import TrainingSpec
 from napari_ssl.io.documents import write_document
 from napari_ssl.io.images import hash_file
-from napari_ssl.networks import save_weights
+from napari_ssl.networks import load_weights, save_weights
 from napari_ssl.rounds.evaluation import evaluate_items
-from napari_ssl.strategies import Lab, make_strategy
+from napari_ssl.strategies import Lab, Theta, make_strategy
 from napari_ssl.training.device import choose_device, configure_threads, device_record
 
 __all__ = ["run"]
@@ -54,6 +54,7 @@ def run(spec: TrainingSpec, run_folder: Path, emit: Emit, should_stop: ShouldSto
     weights.parent.mkdir(parents=True, exist_ok=True)
     save_weights(network, weights, {"network": spec.network, "strategy": spec.strategy})
     card = _card(spec, lab, hash_file(weights), metrics, device)
+    card["confidence_hash"] = _keep_confidence_network(theta, weights, card["weights_hash"])
     write_document(weights.with_name("card.json"), card)
     return {
         "kind": "train",
@@ -64,6 +65,15 @@ def run(spec: TrainingSpec, run_folder: Path, emit: Emit, should_stop: ShouldSto
         "seconds": round(time.monotonic() - started, 1),
         "validation": {split: summary["mean"] for split, summary in metrics.items()},
     }
+
+
+def _keep_confidence_network(theta: Any, weights: Path, weights_hash: str) -> str | None:
+    """Put the confidence network that Θ was trained with beside the weights; return its hash, None without one."""
+    if not isinstance(theta, Theta) or not theta.extra("confidence").is_file():
+        return None
+    path = weights.with_name("confidence.safetensors")
+    save_weights(load_weights(theta.extra("confidence"))[0], path, {"beside": weights_hash})
+    return hash_file(path)
 
 
 def _reporter(emit: Emit, step: str, n: int) -> Any:

@@ -16,10 +16,12 @@ from napari_ssl.study import schema
 from napari_ssl.study.base import StudyFolder, check_identifier, now, plain_json
 from napari_ssl.study.storage import inside, place_file
 
-__all__ = ["CARD_FILE", "WEIGHTS_FILE", "ModelRoom"]
+__all__ = ["CARD_FILE", "CONFIDENCE_FILE", "WEIGHTS_FILE", "ModelRoom"]
 
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "card.json"
+CONFIDENCE_FILE = "confidence.safetensors"
+"""Weights of the network that judges the model's predictions; few strategies train one."""
 
 _TABLE = schema.models
 _COLUMNS = [_TABLE.c[name] for name in Model.__dataclass_fields__]
@@ -30,6 +32,8 @@ class ModelRoom(StudyFolder):
 
     def register_model(self, model: Model, folder: Path) -> Model:
         """Copy a candidate's weights and card from `folder` into the study, record it and return it.
+
+        A confidence network that lies beside them comes along.
 
         Registering the same model with the same weights again does nothing.
 
@@ -54,8 +58,9 @@ class ModelRoom(StudyFolder):
         if known is not None:
             return known
         target = inside(self.folder, f"models/{model.id}")
-        for name in (CARD_FILE, WEIGHTS_FILE):
-            place_file(Path(folder) / name, target / name)
+        for name in (CARD_FILE, CONFIDENCE_FILE, WEIGHTS_FILE):
+            if (Path(folder) / name).is_file():
+                place_file(Path(folder) / name, target / name)
         with self._database.write() as connection:
             if self._known(model.id, weights_hash, connection) is None:
                 values = {name: getattr(model, name) for name in Model.__dataclass_fields__}
