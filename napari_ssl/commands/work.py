@@ -167,8 +167,9 @@ def _efficiency(summary: dict[str, Any]) -> list[str]:
 @click.option(
     "--confidence",
     type=click.Choice(CONFIDENCES),
-    help="What the confidence map holds: the largest probability, 1 - normalised entropy, or what the model's confidence "
-    "network takes for a person's labels; by default the latter where the model has one, else the probability.",
+    help="What the confidence map holds: the largest probability, 1 - normalised entropy, or what the model's "
+    "confidence network takes for a person's labels; by default the latter where the model has one, else the "
+    "probability.",
 )
 @click.option(
     "--memory-limit",

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-CONFIDENCES = ("probability", "entropy")
+CONFIDENCES = ("probability", "entropy", "network")
 """What a confidence map can hold."""
 
 
@@ -107,7 +107,7 @@ class TrainingItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartModel:
-    """Weights to start from or to predict with."""
+    """Weights to start from or to predict with; some models have a confidence network beside them."""
 
     model_id: str
     weights_path: str
@@ -115,6 +115,8 @@ class StartModel:
     network: str
     network_parameters: dict[str, Any]
     preprocessing: Preprocessing
+    confidence_path: str | None = None
+    confidence_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,8 @@ class PredictionSpec:
 
     `crf` holds values of `CRFParameters`, or None for the plain arg-max. With `evaluate` the items bring reference
     labels and the result is a comparison with them instead of new labels. `confidence` says what the confidence map
-    holds: the largest softmax ``probability``, or 1 − normalised ``entropy``. `memory_limit_mb` holds the run to so
+    holds: the largest softmax ``probability``, 1 − normalised ``entropy``, or what the model's confidence ``network``
+    takes for a person's labels. `memory_limit_mb` holds the run to so
     much memory of its device, 0 to all there is; it decides how, not what is computed. `qc` scores the
     proposals by their curves as soon as they are there.
     """
@@ -251,6 +254,11 @@ class PredictionSpec:
             raise SpecError(f"memory_limit_mb must be 0 (none) or 100 to 1000000, got {self.memory_limit_mb}")
         if self.confidence not in CONFIDENCES:
             raise SpecError(f"confidence must be one of {', '.join(CONFIDENCES)}, got {self.confidence!r}")
+        if self.confidence == "network" and self.model.confidence_path is None:
+            raise SpecError(
+                f"model {self.model.model_id} has no confidence network; take the confidence probability or entropy, "
+                "or a model of the strategy asdnet (arms attention+fcn, semi-without-adversarial, proposed)"
+            )
         for item in self.items:
             if self.evaluate and not item.role.has_labels:
                 raise SpecError(f"case {item.case_id}: no reference labels to evaluate against")
@@ -265,7 +273,9 @@ class PredictionSpec:
             "label_scheme": self.label_scheme.to_dict(),
             "crf": self.crf,
             "keep_largest_component": self.keep_largest_component,
-            "confidence": self.confidence,
+            "confidence": [self.confidence, self.model.confidence_hash]
+            if self.confidence == "network"
+            else self.confidence,
             "evaluate": self.evaluate,
             **({"qc": self.qc.weights_hash} if self.qc else {}),
             "preprocessing": dataclasses.asdict(self.model.preprocessing),

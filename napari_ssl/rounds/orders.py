@@ -25,6 +25,7 @@ from napari_ssl.core.training import (
     TrainingSpec,
 )
 from napari_ssl.errors import CheckpointError, SpecError, UnknownCaseError
+from napari_ssl.study.models import CONFIDENCE_FILE
 from napari_ssl.study.study import Study
 
 __all__ = [
@@ -175,6 +176,8 @@ def start_model(study: Study, model_id: str | None = None) -> StartModel:
             network=card["network"],
             network_parameters=card["network_parameters"],
             preprocessing=Preprocessing(**card["preprocessing"]),
+            confidence_path=str(weights.with_name(CONFIDENCE_FILE)) if card.get("confidence_hash") else None,
+            confidence_hash=card.get("confidence_hash"),
         )
     except (KeyError, TypeError, SpecError) as error:
         raise CheckpointError(
@@ -355,11 +358,14 @@ def prediction_spec(
     cases: Sequence[str] | None = None,
     crf: bool = True,
     keep_largest_component: bool = False,
-    confidence: str = "probability",
+    confidence: str | None = None,
     memory_limit_mb: int = 0,
     device: str = "auto",
 ) -> PredictionSpec:
     """Make the order to label cases: those named, or every training case that no person has labelled or decided.
+
+    Without `confidence` the maps hold what the model's confidence network says, or for a model without one the largest
+    probability.
 
     Raises
     ------
@@ -383,7 +389,7 @@ def prediction_spec(
         items=tuple(_item(study, c, Role.UNLABELLED) for c in chosen),
         crf=dataclasses.asdict(CRFParameters()) if crf else None,
         keep_largest_component=keep_largest_component,
-        confidence=confidence,
+        confidence=confidence or ("network" if model.confidence_path else "probability"),
         memory_limit_mb=memory_limit_mb,
         qc=_scoring_reference(study),
         device=device,

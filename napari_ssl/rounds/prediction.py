@@ -16,12 +16,14 @@ from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.training import PredictionSpec, TrainingItem
 from napari_ssl.errors import CheckpointError, ImageError, JobError, NapariSslError, StorageError
+from napari_ssl.inference.confidence_network import load_confidence_network
 from napari_ssl.inference.efficiency import Meter, hold_to_limit, summarise_efficiency
 from napari_ssl.inference.labelling import label_image
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_file, hash_labels, read_image, write_volume
 from napari_ssl.measures.curves import indices, volume_curves
 from napari_ssl.networks import build_network, load_weights
+from napari_ssl.networks.discriminators import ConfidenceNetwork
 from napari_ssl.qc.score import Scorer
 from napari_ssl.refinement.crf import which_backend
 from napari_ssl.rounds.evaluation import evaluate_items
@@ -41,6 +43,7 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
     crf = from_mapping(CRFParameters, spec.crf) if spec.crf is not None else None
     if spec.evaluate:
         return _evaluate(spec, network, crf, run_folder, device, emit, should_stop)
+    judge = _confidence_network(spec, device)
     output = run_folder / "output"
     output.mkdir(parents=True, exist_ok=True)
     done: list[str] = []
@@ -51,7 +54,7 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
         try:
             if read_document(note) is None:
                 n_labelled += 1
-                _label_case(spec, item, network, crf, device, output, should_stop)
+                _label_case(spec, item, network, judge, crf, device, output, should_stop)
             done.append(item.case_id)
         except StorageError:
             raise
@@ -119,6 +122,12 @@ def _network(spec: PredictionSpec) -> torch.nn.Module:
     return network
 
 
+def _confidence_network(spec: PredictionSpec, device: torch.device) -> ConfidenceNetwork | None:
+    if spec.confidence != "network":
+        return None
+    return load_confidence_network(str(spec.model.confidence_path), str(spec.model.confidence_hash)).to(device)
+
+
 def _read(item: TrainingItem) -> Any:
     if hash_file(item.image_path) != item.image_hash:
         raise ImageError(
@@ -132,6 +141,7 @@ def _label_case(
     spec: PredictionSpec,
     item: TrainingItem,
     network: torch.nn.Module,
+    judge: ConfidenceNetwork | None,
     crf: CRFParameters | None,
     device: torch.device,
     output: Path,
@@ -150,6 +160,7 @@ def _label_case(
             device=device,
             crf=crf,
             confidence_from=spec.confidence,
+        confidence_network=judge,
             largest_component=spec.keep_largest_component,
             should_stop=should_stop,
             meter=meter,
