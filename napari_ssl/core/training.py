@@ -230,7 +230,8 @@ class PredictionSpec:
     labels and the result is a comparison with them instead of new labels. `confidence` says what the confidence map
     holds: the largest softmax ``probability``, 1 − normalised ``entropy``, or what the model's confidence ``network``
     takes for a person's labels. `memory_limit_mb` holds the run to so
-    much memory of its device, 0 to all there is; it decides how, not what is computed. `qc` scores the
+    much memory of its device, 0 to all there is; it decides how, not what is computed. `rule_limits` are the study's
+    values of `napari_ssl.measures.flags.RuleLimits` that differ from the defaults. `qc` scores the
     proposals by their curves as soon as they are there.
     """
 
@@ -243,6 +244,7 @@ class PredictionSpec:
     evaluate: bool = False
     memory_limit_mb: int = 0
     qc: QcReference | None = None
+    rule_limits: dict[str, float] = field(default_factory=dict)
     device: str = "auto"
     round: int = 1
 
@@ -277,6 +279,7 @@ class PredictionSpec:
             if self.confidence == "network"
             else self.confidence,
             "evaluate": self.evaluate,
+            "rule_limits": self.rule_limits,
             **({"qc": self.qc.weights_hash} if self.qc else {}),
             "preprocessing": dataclasses.asdict(self.model.preprocessing),
         }

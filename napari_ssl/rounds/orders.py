@@ -392,6 +392,7 @@ def prediction_spec(
         confidence=confidence or ("network" if model.confidence_path else "probability"),
         memory_limit_mb=memory_limit_mb,
         qc=_scoring_reference(study),
+        rule_limits=study.rule_limits.changed(),
         device=device,
         round=study.next_round(),
     )

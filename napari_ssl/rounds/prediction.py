@@ -22,6 +22,7 @@ from napari_ssl.inference.labelling import label_image
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_file, hash_labels, read_image, write_volume
 from napari_ssl.measures.curves import indices, volume_curves
+from napari_ssl.measures.rules import RuleLimits, check_segmentation
 from napari_ssl.networks import build_network, load_weights
 from napari_ssl.networks.discriminators import ConfidenceNetwork
 from napari_ssl.qc.score import Scorer
@@ -189,8 +190,24 @@ def _label_case(
             "mean_confidence": mean_confidence(labelling.labels, labelling.confidence),
             "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
             "indices": {k: _plain([v])[0] for k, v in dataclasses.asdict(indices(curves, spec.label_scheme)).items()},
+            "flags": _flags(spec, item, labelling.labels),
         },
     )
+
+
+def _flags(spec: PredictionSpec, item: TrainingItem, labels: np.ndarray) -> list[dict[str, Any]]:
+    """What the plausibility rules say about new labels."""
+    flags = check_segmentation(
+        labels,
+        spec.label_scheme,
+        item.spacing_zyx_mm,
+        frames=item.frames,
+        frame_interval_ms=item.frame_interval_ms,
+        ed_frame=item.ed_frame,
+        es_frame=item.es_frame,
+        limits=from_mapping(RuleLimits, spec.rule_limits),
+    )
+    return [flag.to_dict() for flag in flags]
 
 
 def mean_confidence(labels: np.ndarray, confidence: np.ndarray) -> float | None:
