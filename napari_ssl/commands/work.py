@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from napari_ssl.commands.options import DEVICE, JSON, PREPROCESSING, SEED, STUDY, catching, names, report, say
+from napari_ssl.commands.stopping import stop_on_signal
 from napari_ssl.core.case import Split
 from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, choose
 from napari_ssl.core.job import Event, EventKind
@@ -23,25 +21,6 @@ from napari_ssl.core.training import CONFIDENCES
 __all__ = ["COMMANDS"]
 
 _SILENCE_S = 20.0  # after so long a word is said of a step that goes on
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask for a stop with a checkpoint; a second Ctrl-C ends at once."""
-    asked = threading.Event()
-
-    def ask(_signal: int, _frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        say("Stopping after the next checkpoint (again to end at once) …")
-
-    kept = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 def _teller(quiet: bool) -> Callable[[Event], None]:
@@ -71,7 +50,7 @@ def _run(study: Path, make: Callable[[Any], Any], as_json: bool) -> dict[str, An
     from napari_ssl.jobs.runner import run_here
     from napari_ssl.study.study import Study
 
-    with Study.open(study) as opened, _stop_on_signal() as should_stop:
+    with Study.open(study) as opened, stop_on_signal() as should_stop:
         return run_here(opened, make(opened), _teller(as_json), should_stop)
 
 

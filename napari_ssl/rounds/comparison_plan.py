@@ -31,7 +31,7 @@ from napari_ssl.core.catalogue.budget import duration_parameters, split_budget
 from napari_ssl.core.parameters import describe, from_mapping, from_texts
 from napari_ssl.errors import CatalogueError, SpecError
 
-__all__ = ["Arm", "ComparisonPlan", "parse_arms", "read_arms"]
+__all__ = ["Arm", "ComparisonPlan", "parse_arms", "read_arms", "with_preset"]
 
 _GROUPS = ("network", "policy", "preprocessing")
 
@@ -178,6 +178,20 @@ class ComparisonPlan:
         """Return plain JSON types."""
         plain = dataclasses.asdict(self)
         return {**plain, "split": Split(self.split).value, "arms": [dataclasses.asdict(a) for a in self.arms]}
+
+
+def with_preset(arms: Sequence[Arm], preset: str | None) -> tuple[Arm, ...]:
+    """Give arms that name no preset this one, where their strategy has it; CatalogueError when none has."""
+    if preset is None:
+        return tuple(arms)
+    if not any(preset in STRATEGIES[arm.strategy].presets for arm in arms):
+        raise CatalogueError(f"no arm has a preset {preset!r}; see napari-ssl strategies")
+    return tuple(
+        dataclasses.replace(arm, preset=preset)
+        if arm.preset is None and preset in STRATEGIES[arm.strategy].presets
+        else arm
+        for arm in arms
+    )
 
 
 def _names(parameters: type) -> set[str]:

@@ -1,0 +1,201 @@
+"""A comparison as tables and figures: ``comparison.csv``, ``cases.csv``, ``comparison.html``, ``figures/*.svg, *.png``.
+
+All is made from the document that `napari_ssl.rounds.comparison.compare` returns, or from its ``comparison.json``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_ssl.io.atomic import write_bytes
+from napari_ssl.report.comparison_tables import (
+    QUANTITIES,
+    clinical_table,
+    efficiency_table,
+    minutes_table,
+    settings_table,
+    test_table,
+    title_of,
+)
+from napari_ssl.report.comparison_tables import scores_table as page_scores
+from napari_ssl.report.html import Block, Facts, Figure, Heading, Page, Paragraph, Section, write_page
+from napari_ssl.report.plots import bland_altman_figure, change_figure, curve_figure, save_both, scores_figure
+from napari_ssl.rounds.comparison_table import INDICES
+
+__all__ = ["CASE_COLUMNS", "SCORE_COLUMNS", "write_comparison"]
+
+SCORE_COLUMNS = (
+    *("arm", "quantity", "structure", "n", "mean", "sd", "seed_sd", "difference", "low", "high"),
+    *("better", "worse", "p_t", "p_t_holm", "p_wilcoxon", "p_wilcoxon_holm"),
+)
+CASE_COLUMNS = ("arm", "seed", "case", "subject", "quantity", "structure", "value")
+_ERRORS = ("ef_error_points", "edv_error_ml", "esv_error_ml")
+_SMALL = 10
+
+
+def write_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write tables, page and figures of a comparison into its folder and return the files.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be written; what was there before is intact.
+    """
+    figures = folder / "figures"
+    scores, cases = folder / "comparison.csv", folder / "cases.csv"
+    _write_csv(scores, SCORE_COLUMNS, _score_rows(document))
+    _write_csv(cases, CASE_COLUMNS, _case_rows(document))
+    page = Page(
+        title=f"Comparison of {len(document['arms'])} arms on {document['study']}",
+        subtitle=_subtitle(document),
+        sections=[
+            Section(title="Overlap and distance", blocks=_score_blocks(document, figures)),
+            Section(title="Against the baseline", blocks=_test_blocks(document, figures)),
+            Section(title="Clinical indices", blocks=_clinical_blocks(document, figures)),
+            Section(title="Clinician's time", blocks=_minutes_blocks(document, figures)),
+            Section(title="Cost", blocks=[efficiency_table(document)]),
+            Section(title="Settings", blocks=_settings_blocks(document)),
+        ],
+        footer=f"napari-ssl {document['napari_ssl']}, {document['created_at']}",
+    )
+    drawn = sorted(figures.glob("*.svg")) + sorted(figures.glob("*.png"))
+    return [write_page(page, folder / "comparison.html"), scores, cases, *drawn]
+
+
+def _subtitle(document: Mapping[str, Any]) -> str:
+    plan = document["plan"]
+    n, seeds = len(document["subjects"]), len(plan["seeds"])
+    steps = f"{plan['iterations']} optimiser steps for each arm, " if plan["iterations"] else ""
+    return (
+        f"{n} subject{'s' if n != 1 else ''} of the {plan['split']} split, "
+        f"{steps}{seeds} seed{'s' if seeds != 1 else ''}, "
+        f"post-processing of every arm alike: {_postprocessing(plan)}."
+    )
+
+
+def _postprocessing(plan: Mapping[str, Any]) -> str:
+    used = [name for name, on in (("dense CRF", plan["crf"]), ("largest component", plan["largest_component"])) if on]
+    return " and ".join(used) or "none"
+
+
+def _score_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
+    blocks: list[Block] = [
+        Paragraph(text=f"{run}: left out, {why}", is_warning=True) for run, why in document["failed"].items()
+    ]
+    if not document["steps_are_equal"]:
+        blocks.append(
+            Paragraph(text="The arms were trained with different numbers of optimiser steps.", is_warning=True)
+        )
+    if len(document["subjects"]) < _SMALL:
+        blocks.append(
+            Paragraph(
+                text=f"With {len(document['subjects'])} subjects only large differences can be told from chance.",
+                is_warning=True,
+            )
+        )
+    for quantity, by_structure in document["scores"].items():
+        blocks.append(page_scores(document, quantity))
+        title, unit = title_of(quantity)
+        drawing = save_both(scores_figure(by_structure, title, unit=unit), figures / quantity)
+        caption = f"{title} of every subject (mean over seeds) by structure; the bar is the mean of the arm."
+        blocks.append(Figure(svg=drawing, caption=caption, alt=f"{title} by structure and arm"))
+    return blocks
+
+
+def _test_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
+    if len(document["arms"]) < 2 or document["baseline"] not in document["arms"]:
+        return []
+    tables = [test_table(document, quantity) for quantity in document["scores"]]
+    drawing = save_both(
+        change_figure(document["baseline"], document["scores"]["dice"]["mean"], "Dice"), figures / "change_of_dice"
+    )
+    caption = (
+        f"Change of Dice against {document['baseline']} for each subject, over its Dice there "
+        "(mean over structures and seeds; after Ruijsink et al. 2020, Fig. 2)."
+    )
+    return [Figure(svg=drawing, caption=caption, alt="Change of Dice over baseline Dice"), *tables]
+
+
+def _clinical_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
+    if not document["clinical"]:
+        return []
+    blocks: list[Block] = [*clinical_table(document), Heading(text="Agreement (Bland and Altman)")]
+    for index, row in document["clinical"].items():
+        drawing = save_both(bland_altman_figure(INDICES[index], row["arms"]), figures / f"bland_altman_{index}")
+        blocks.append(
+            Figure(svg=drawing, caption=f"{INDICES[index]}: bias and limits of agreement.", alt=INDICES[index])
+        )
+    return blocks
+
+
+def _minutes_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
+    if "minutes" not in document:
+        return []
+    plan = document["plan"]
+    values = plan["policy_parameters"]
+    assumed = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in values.items())
+    text = f"Policy {plan['policy']} reviews what each arm proposes, {plan['rounds']} times. {assumed}"
+    drawing = save_both(curve_figure(document["minutes"]), figures / "dice_against_minutes")
+    caption = "Dice against the time that the review would have cost a clinician; bands: 95 % bootstrap over subjects."
+    return [
+        Paragraph(text=text.strip()),
+        Figure(svg=drawing, caption=caption, alt="Dice against minutes"),
+        minutes_table(document),
+    ]
+
+
+def _settings_blocks(document: Mapping[str, Any]) -> list[Block]:
+    plan = document["plan"]
+    labelled = sorted({tuple(run["labelled"]) for run in document["runs"]}, key=lambda cases: (len(cases), cases))
+    facts = {
+        "Baseline": document["baseline"],
+        "Seeds": ", ".join(str(s) for s in plan["seeds"]),
+        "Labelled cases": "; ".join(f"{len(c)}: {', '.join(c)}" for c in labelled),
+        "Subjects": ", ".join(document["subjects"]),
+        "Set in every arm": ", ".join(f"{k} = {v}" for k, v in plan["common"].items()) or "nothing",
+        "Statistics": "unit: subject; means over its cases and seeds first; paired t-test and Wilcoxon "
+        "signed-rank test, two-sided; p adjusted for the number of arms (Holm); bootstrap over subjects, 5,000 times",
+    }
+    return [Facts(facts=facts), settings_table(document)]
+
+
+# ── tables as files ──────────────────────────────────────────────────────────────────────────────────────────────
+def _score_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for quantity in QUANTITIES:
+        for structure, arms in document["scores"].get(quantity, {}).items():
+            for arm, row in arms.items():
+                against = row.get("against", {})
+                tests = {
+                    f"p_{test}{end}": against.get(test, {}).get(f"p{end}")
+                    for test in ("t", "wilcoxon")
+                    for end in ("", "_holm")
+                }
+                kept = {k: row[k] for k in ("n", "mean", "sd", "seed_sd")}
+                paired = {k: against.get(k) for k in ("difference", "low", "high", "better", "worse")}
+                rows.append({"arm": arm, "quantity": quantity, "structure": structure, **kept, **paired, **tests})
+    return rows
+
+
+def _case_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for run in document["runs"]:
+        for case in run["cases"]:
+            where = {"arm": run["arm"], "seed": run["seed"], "case": case["case_id"], "subject": case["subject_id"]}
+            for quantity in (*QUANTITIES, *_ERRORS):
+                for structure, value in case.get(quantity, {}).items():
+                    rows.append({**where, "quantity": quantity, "structure": structure, "value": value})
+    return rows
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.getvalue().encode())
