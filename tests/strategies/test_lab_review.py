@@ -167,7 +167,7 @@ def test_labels_that_another_program_refined_are_not_taken_for_this_ones(lab_wit
     soft = lab.predict(Theta(path=theta, hash=hash_file(theta)), lab.unlabelled)
     same = lab.refine(soft, crf=CRFParameters(), step="labels")
     assert [i.label_path for i in same] == [i.label_path for i in labels]
-    monkeypatch.setattr("napari_ssl.strategies.lab.which_backend", lambda crf: "another")
+    monkeypatch.setattr("napari_ssl.strategies.lab_labels.which_backend", lambda crf: "another")
     other = lab.refine(soft, crf=CRFParameters(), step="labels")
     assert not {i.label_path for i in other} & {i.label_path for i in labels}
 
