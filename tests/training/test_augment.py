@@ -83,5 +83,5 @@ def test_hearts_are_not_mirrored():
 
 
 def test_an_unknown_recipe_is_named():
-    with pytest.raises(CatalogueError, match=r"'wild'; there are: none, paper, strong"):
+    with pytest.raises(CatalogueError, match=r"'wild'; there are: none, paper, strong, rotation-flips, albumentations"):
         augment(*_batch(), name="wild", generator=_generator())
