@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from napari_ssl.commands.options import JSON, SEED, STUDY, catching, names, report
+from napari_ssl.commands.ratings import ratings_group
 from napari_ssl.commands.work import _run
 from napari_ssl.core.parameters import from_texts
 from napari_ssl.core.quality import QcParameters
@@ -148,5 +149,7 @@ def promote(study: Path, classifier_id: str, by: str, as_json: bool) -> None:
         document = _plain(opened.promote_classifier(classifier_id, by=by))
     report(document, as_json, [f"{document['id']} is in use"])
 
+
+qc.add_command(ratings_group)
 
 COMMANDS = (qc,)
