@@ -17,10 +17,10 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_ssl.core.job import Job
-from napari_ssl.core.training import PredictionSpec, TrainingSpec
 from napari_ssl.errors import NapariSslError
 from napari_ssl.gui.background import in_words
 from napari_ssl.jobs.events import EventReader
+from napari_ssl.jobs.spec import Spec
 
 __all__ = ["JobBridge"]
 
@@ -77,7 +77,7 @@ class JobBridge(QObject):
 
     # -- orders --------------------------------------------------------------------------------------------------
 
-    def submit(self, make_spec: Callable[[], TrainingSpec | PredictionSpec]) -> None:
+    def submit(self, make_spec: Callable[[], Spec]) -> None:
         """Make an order in a thread and submit it; `submitted` or `refused` follows."""
 
         def work() -> None:

@@ -13,6 +13,7 @@ from napari_ssl.gui.edit import Change, EditTracker
 from napari_ssl.gui.loaded_case import LoadedCase
 from napari_ssl.gui.loader import CaseLoader
 from napari_ssl.gui.navigation import Navigator
+from napari_ssl.gui.rule_check import RuleCheck
 from napari_ssl.gui.session import ReviewSession
 from napari_ssl.gui.view_memory import ViewMemory
 from napari_ssl.measures.curves import frame_volumes
@@ -56,12 +57,14 @@ class CaseDesk(QObject):
         self.session = ReviewSession(study, reader)
         self.memory = ViewMemory(study.folder, reader)
         self.loader = CaseLoader(study, reader, self)
+        self.rules = RuleCheck(study, self)
         self._tracker: EditTracker | None = None
         self._saving: set[str] = set()
         self._wanted: tuple[str, int | None] | None = None
         self._painted: set[int] = set()
         self._grid: tuple | None = None
         self._known_strokes: set[str] = set()
+        self.looks_only = False  # while curves are rated: labels stay as they are and no view is remembered
         self.loader.loaded.connect(self._show)
         self.loader.failed.connect(self._failed_to_load)
         navigator.moved.connect(self._moved)
@@ -70,6 +73,7 @@ class CaseDesk(QObject):
         """Leave the case and stop the threads that read."""
         self.leave_case()
         self.navigator.moved.disconnect(self._moved)
+        self.rules.close()
         self.loader.close()
         if self._tracker is not None:
             self._tracker.disconnect()
@@ -89,6 +93,7 @@ class CaseDesk(QObject):
         if loaded is None:
             return
         self.remember_view()
+        self.rules.cancel()
         if self.session.is_edited:
             self._known_strokes.add(loaded.case.id)
         try:
@@ -102,7 +107,7 @@ class CaseDesk(QObject):
     def remember_view(self) -> None:
         """Keep how the case is looked at, for the next time."""
         camera, image, loaded = self.viewer.scene.camera, self.canvas.image, self.session.loaded
-        if loaded is None or image is None or image not in self.viewer.layers:
+        if loaded is None or self.looks_only or image is None or image not in self.viewer.layers:
             return
         self.memory.remember(
             loaded.case.id,
@@ -125,7 +130,7 @@ class CaseDesk(QObject):
         self.navigator.set_shape(case.n_frames, case.n_slices)
         self.canvas.show(loaded, self.study.label_scheme, place)
         labels = self.canvas.labels
-        labels.editable = not self.study.read_only
+        labels.editable = not (self.study.read_only or self.looks_only)
         if self._tracker is None or self._tracker.layer is not labels:
             self._tracker = EditTracker(labels, on_change=self._changed, show=self.navigator.go)
         decided = loaded.decision is not None
@@ -138,6 +143,8 @@ class CaseDesk(QObject):
         self._moved(*self.navigator.place)
         self._set_camera(loaded, view)
         self.opened.emit(loaded)
+        if loaded.rule_flags is None:
+            self.rules.request(loaded, pause_ms=0)
         self._tell_recovered(loaded)
 
     @staticmethod
@@ -205,6 +212,7 @@ class CaseDesk(QObject):
         loaded = self.session.loaded
         if loaded is None:
             return
+        self.rules.request(loaded)
         scheme, voxel_ml = self.study.label_scheme, loaded.case.voxel_volume_ml
         self.edited.emit({f: frame_volumes(loaded.labels[f], scheme, voxel_ml) for f in sorted(frames)})
 

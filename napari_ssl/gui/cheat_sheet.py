@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ssl.gui.keys import ACTIONS, KeyTable
+from napari_ssl.gui.keys import ACTIONS, DIGITS, KeyTable
 
 __all__ = ["CheatSheet"]
 
@@ -79,6 +79,7 @@ class CheatSheet(QDialog):
                 keys = (QKeySequence(k) for k in self._table.keys(action.id))
                 native = ", ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in keys)
                 rows.append((action.id, action.text, native))
+            rows += [(None, f"   {text}", keys) for of_group, text, keys in DIGITS if of_group == group]
         self.list.setRowCount(len(rows))
         for i, (action_id, text, keys) in enumerate(rows):
             self._ids.append(action_id)
@@ -86,6 +87,7 @@ class CheatSheet(QDialog):
             for column, item in enumerate(items):
                 if action_id is None:
                     item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+                if action_id is None and not keys:
                     font = item.font()
                     font.setBold(True)
                     item.setFont(font)

@@ -9,8 +9,10 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QFont
+from qtpy.QtWidgets import QGraphicsRectItem
 
 from napari_ssl.core.curve import VolumeCurve
+from napari_ssl.gui.curve_quantity import Quantity, axis_title
 from napari_ssl.gui.theme import Colours, symbol_of
 
 __all__ = ["CurvePlot"]
@@ -87,6 +89,8 @@ class CurvePlot(pg.PlotWidget):
         self._lines: dict[str, tuple[pg.PlotDataItem, pg.PlotDataItem]] = {}
         self._volumes: dict[str, NDArray[np.float64]] = {}
         self._drawn: dict[str, str] = {}
+        self._quantities: dict[str, Quantity] = {}
+        self._shades: list[QGraphicsRectItem] = []
         self._limits = (0.0, 1.0)
         self.hideButtons()
         self.setMenuEnabled(False)
@@ -123,25 +127,34 @@ class CurvePlot(pg.PlotWidget):
     # -- content -------------------------------------------------------------------------------------------------
 
     def show_curves(
-        self, curves: Mapping[str, VolumeCurve], ghost: Mapping[str, VolumeCurve], hues: Mapping[str, str]
+        self,
+        curves: Mapping[str, VolumeCurve],
+        ghost: Mapping[str, VolumeCurve],
+        hues: Mapping[str, str],
+        quantities: Mapping[str, Quantity],
     ) -> None:
-        """Draw `curves` (at least one) and `ghost` dashed; `hues` gives a colour per structure name."""
+        """Draw `curves` (at least one) and `ghost` dashed; `hues` and `quantities` are by structure name."""
+        self._quantities = dict(quantities)
         first = next(iter(curves.values()))
         timed = first.time_ms is not None
         self.x = np.asarray(first.time_ms, float) if timed else np.arange(len(first.volume_ml), dtype=float)
         self.getPlotItem().setLabel("bottom", "Time (ms)" if timed else "Frame")
-        self.getPlotItem().setLabel("left", "ml")
+        self.getPlotItem().setLabel("left", axis_title(quantities[name] for name in curves))
         if self._drawn != {name: hues[name] for name in curves}:
             self._remove_lines()
             self._lines = {name: self._add_lines(index, hues[name]) for index, name in enumerate(curves)}
             self._drawn = {name: hues[name] for name in curves}
         for name, curve in curves.items():
-            self._volumes[name] = np.array(curve.volume_ml, float)
+            factor = quantities[name].factor
+            self._volumes[name] = factor * np.array(curve.volume_ml, float)
             self._draw(name)
             earlier = ghost.get(name)
             fits = earlier is not None and earlier.volume_ml.shape == self.x.shape
-            self._lines[name][1].setData(*((self.x, earlier.volume_ml) if fits else ([], [])), connect="finite")
-        self._fit(list(self._volumes.values()) + [c.volume_ml for c in ghost.values()])
+            shadow = (self.x, factor * earlier.volume_ml) if fits else ([], [])
+            self._lines[name][1].setData(*shadow, connect="finite")
+        shadows = [quantities[n].factor * c.volume_ml for n, c in ghost.items() if n in quantities]
+        self._fit([*self._volumes.values(), *shadows])
+        self.show_attribution({})
         for phase, frame in (("ED", first.ed_frame), ("ES", first.es_frame)):
             self.set_phase(phase, frame)
 
@@ -184,14 +197,42 @@ class CurvePlot(pg.PlotWidget):
 
     def update_frame(self, frame: int, volumes: Mapping[str, float]) -> None:
         """Change one frame's volumes; the limits grow when needed and never shrink while painting."""
-        for name, volume_ml in volumes.items():
-            if name in self._volumes:
-                self._volumes[name][frame] = volume_ml
-                self._draw(name)
-        values = [v for n, v in volumes.items() if n in self._volumes and np.isfinite(v)]
+        shown = {n: self._quantities[n].factor * v for n, v in volumes.items() if n in self._volumes}
+        for name, value in shown.items():
+            self._volumes[name][frame] = value
+            self._draw(name)
+        values = [v for v in shown.values() if np.isfinite(v)]
         if values and not self._limits[0] <= min(values) <= max(values) <= self._limits[1] * 0.9:
             shadows = [s.getData()[1] for _, s in self._lines.values() if s.getData()[1] is not None]
             self._fit([*self._volumes.values(), *shadows])
+
+    def show_attribution(self, shares: Mapping[str, NDArray[np.float64]]) -> None:
+        """Shade the frames that speak against the labels.
+
+        Parameters
+        ----------
+        shares : dict of structure name to (T,) float in [0, 1]
+            Strength of the shade by frame, in the structure's colour; empty takes the shades away.
+        """
+        for item in self._shades:
+            self.removeItem(item)
+        self._shades = []
+        if len(self.x) < 2:
+            return
+        edges = np.concatenate(([self.x[0]], (self.x[1:] + self.x[:-1]) / 2, [self.x[-1]]))
+        known = [name for name in shares if name in self._drawn]
+        band = (self._limits[1] - self._limits[0]) / max(1, len(known))
+        for row, name in enumerate(known):
+            bottom = self._limits[1] - (row + 1) * band
+            for frame in np.flatnonzero(np.asarray(shares[name]) > 0):
+                colour = QColor(self._drawn[name])
+                colour.setAlpha(round(30 + 130 * float(min(1.0, shares[name][frame]))))
+                item = QGraphicsRectItem(float(edges[frame]), bottom, float(edges[frame + 1] - edges[frame]), band)
+                item.setPen(pg.mkPen(None))
+                item.setBrush(pg.mkBrush(colour))
+                item.setZValue(-5)
+                self.addItem(item, ignoreBounds=True)
+                self._shades.append(item)
 
     def set_cursor(self, frame: int) -> None:
         """Move the cursor line to a frame."""

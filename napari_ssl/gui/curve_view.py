@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QBoxLayout, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_ssl.core.curve import ClinicalIndices, VolumeCurve
 from napari_ssl.core.label_scheme import LabelScheme, StructureRole
 from napari_ssl.gui.curve_plot import CurvePlot
+from napari_ssl.gui.curve_quantity import VOLUME, Quantity
 from napari_ssl.gui.index_table import IndexTable
 from napari_ssl.gui.theme import colours_of, is_theme_change, symbol_of
 from napari_ssl.measures.curves import indices as clinical_indices
@@ -42,6 +44,7 @@ class CurveView(QWidget):
         self._ghost: dict[str, VolumeCurve] = {}
         self._hues: dict[str, str] = {}
         self._scheme: LabelScheme | None = None
+        self._quantities: dict[str, Quantity] = {}
         self._given_indices: ClinicalIndices | None = None
         self._frame = 0
         self._theme = ""
@@ -81,12 +84,12 @@ class CurveView(QWidget):
         rows.setContentsMargins(0, 2, 0, 0)
         rows.setSpacing(0)
         rows.addWidget(self.legend)
-        row = QHBoxLayout()
-        row.setSpacing(0)
-        rows.addLayout(row, 1)
-        row.addWidget(self._plot_page, 1)
-        row.addLayout(beside)
-        row.addStretch(0)
+        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._row.setSpacing(0)
+        rows.addLayout(self._row, 1)
+        self._row.addWidget(self._plot_page, 1)
+        self._row.addLayout(beside)
+        self._row.addStretch(0)
         self._pages = QStackedWidget()
         self._pages.addWidget(self._message)
         self._pages.addWidget(page)
@@ -114,6 +117,7 @@ class CurveView(QWidget):
         indices: ClinicalIndices | None = None,
         colours: Mapping[str, str] | None = None,
         scheme: LabelScheme | None = None,
+        quantities: Mapping[str, Quantity] | None = None,
     ) -> None:
         """Show the curves of a case.
 
@@ -129,6 +133,8 @@ class CurveView(QWidget):
             By default the scheme's colours.
         scheme : LabelScheme, optional
             With it the indices follow `update_frame_volumes` and dragged markers at once.
+        quantities : dict of structure name to Quantity, optional
+            What the curves are shown as; volumes in ml by default.
         """
         if not curves:
             self.clear("No labels yet for this case.")
@@ -137,6 +143,7 @@ class CurveView(QWidget):
         self._curves = {n: replace(c, volume_ml=np.array(c.volume_ml, float)) for n, c in curves.items()}
         self._ghost = dict(ghost or {})
         self._scheme, self._given_indices = scheme, indices
+        self._quantities = {n: (quantities or {}).get(n, VOLUME) for n in curves}
         self._hues = self._choose_hues(colours)
         n_frames = len(next(iter(self._curves.values())).volume_ml)
         self._frame = min(self._frame, n_frames - 1)
@@ -144,7 +151,7 @@ class CurveView(QWidget):
         self._plot_page.setCurrentIndex(0 if n_frames > 1 else 1)
         self._plot_page.setMaximumWidth(_UNLIMITED if n_frames > 1 else 260)
         if n_frames > 1:
-            self.plot.show_curves(self._curves, self._ghost, self._hues)
+            self.plot.show_curves(self._curves, self._ghost, self._hues, self._quantities)
             self.plot.set_cursor(self._frame)
         self._refresh_numbers()
 
@@ -176,7 +183,7 @@ class CurveView(QWidget):
             self.plot.set_cursor(self._frame)
         self._refresh_legend()
         if self._shows_plain_volumes():
-            self.table.show_volumes(self._curves, self._frame)
+            self.table.show_volumes(self._curves, self._frame, self._quantities)
 
     def clear(self, message: str = "Open a case to see its volume curves.") -> None:
         """Show a sentence instead of curves."""
@@ -184,6 +191,20 @@ class CurveView(QWidget):
         self._message.setText(message)
         self.table.clear()
         self._pages.setCurrentIndex(0)
+
+    def set_upright(self, upright: bool) -> None:
+        """Put the numbers under the plot, for a place that is higher than wide."""
+        directions = QBoxLayout.Direction
+        self._row.setDirection(directions.TopToBottom if upright else directions.LeftToRight)
+        self.legend.setWordWrap(upright)
+        rows = QSizePolicy.Policy.Minimum if upright else QSizePolicy.Policy.Fixed
+        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, rows)
+
+    def show_attribution(self, shares: Mapping[str, NDArray[np.float64]]) -> None:
+        """Shade the frames that drive a QC score, (T,) in [0, 1] by structure; empty takes the shades away."""
+        if self._curves and self._plot_page.currentIndex() == 0:
+            n_frames = len(next(iter(self._curves.values())).volume_ml)
+            self.plot.show_attribution({n: a for n, a in shares.items() if len(a) == n_frames})
 
     # -- numbers -------------------------------------------------------------------------------------------------
 
@@ -202,7 +223,7 @@ class CurveView(QWidget):
 
     def _refresh_numbers(self) -> None:
         if self._shows_plain_volumes():
-            self.table.show_volumes(self._curves, self._frame)
+            self.table.show_volumes(self._curves, self._frame, self._quantities)
         else:
             if self._scheme is not None:
                 self._given_indices = clinical_indices(self._curves, self._scheme)
@@ -212,10 +233,12 @@ class CurveView(QWidget):
     def _refresh_legend(self) -> None:
         parts = []
         for index, (name, curve) in enumerate(self._curves.items()):
-            volume = curve.volume_ml[self._frame]
-            number = f"{volume:.0f} ml" if math.isfinite(volume) else "–"
+            quantity = self._quantities[name]
+            value = quantity.factor * curve.volume_ml[self._frame]
+            number = f"{value:.0f} {quantity.unit}" if math.isfinite(value) else "–"
             shape = _SHAPES[symbol_of(index)]
-            parts.append(f'<span style="color:{self._hues[name]}">━{shape}━</span> {name} <b>{number}</b>')
+            mark = f'<span style="color:{self._hues[name]}">━{shape}━</span>'
+            parts.append(f"{mark} {_title(name, quantity)} <b>{number}</b>")
         if self._ghost:
             parts.append("┄┄ before")
         first = next(iter(self._curves.values()))
@@ -270,3 +293,8 @@ class CurveView(QWidget):
         self.table.recolour(colours)
         for label in (self._message, self._values):
             label.setStyleSheet(f"QLabel {{ color: {colours.muted}; }}")
+
+
+def _title(name: str, quantity: Quantity) -> str:
+    """Return the name of a curve; what it is when that is not the volume."""
+    return name if quantity is VOLUME else f"{name} {quantity.title.lower()}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_ssl.core.curve import ClinicalIndices, VolumeCurve
+from napari_ssl.gui.curve_quantity import VOLUME, Quantity
 from napari_ssl.gui.theme import Colours
 
 __all__ = ["IndexTable"]
@@ -65,16 +66,34 @@ class IndexTable(QWidget):
             tips.append(tip)
         self._fill(rows, tips)
 
-    def show_volumes(self, curves: Mapping[str, VolumeCurve], frame: int) -> None:
-        """Show per structure the volume now, and the largest and smallest over the frames when there are several."""
+    def show_volumes(
+        self,
+        curves: Mapping[str, VolumeCurve],
+        frame: int,
+        quantities: Mapping[str, Quantity] | None = None,
+        more: Sequence[tuple[str, str, str]] = (),
+    ) -> None:
+        """Show per structure the volume now, and the largest and smallest over the frames when there are several.
+
+        Parameters
+        ----------
+        quantities : dict of structure name to Quantity, optional
+            What is shown instead of volumes, e.g. areas.
+        more : sequence of (title, value, tooltip)
+            Further rows.
+        """
+        shown = {name: (quantities or {}).get(name, VOLUME) for name in curves}
         static = all(len(c.volume_ml) == 1 for c in curves.values())
-        rows = [["", "Volume"] if static else ["", "Now", "Max", "Min"]]
+        titles = dict.fromkeys(q.title for q in shown.values())
+        rows = [["", " / ".join(titles)] if static else ["", "Now", "Max", "Min"]]
         for name, curve in curves.items():
-            finite = [float(v) for v in curve.volume_ml if math.isfinite(v)]
-            now = _number(float(curve.volume_ml[min(frame, len(curve.volume_ml) - 1)]), "ml")
-            more = [_number(f(finite, default=math.nan), "ml") for f in (max, min)]
-            rows.append([name, now] if static else [name, now, *more])
-        self._fill(rows, ["Volumes per structure"] * len(rows))
+            values = shown[name].factor * curve.volume_ml
+            finite = [float(v) for v in values if math.isfinite(v)]
+            now = _number(float(values[min(frame, len(values) - 1)]), shown[name].unit)
+            extremes = [_number(f(finite, default=math.nan), shown[name].unit) for f in (max, min)]
+            rows.append([name, now] if static else [name, now, *extremes])
+        tips = [f"{' and '.join(titles)} per structure"] * len(rows)
+        self._fill([*rows, *([title, value] for title, value, _ in more)], [*tips, *(tip for _, _, tip in more)])
 
     def clear(self) -> None:
         """Show nothing."""

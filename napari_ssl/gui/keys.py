@@ -23,9 +23,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_ssl.core.rating import SCALE
 from napari_ssl.gui.settings import config_folder, read_json, write_json
 
-__all__ = ["ACTIONS", "Action", "KeyFilter", "KeyTable", "typing_in_text_field"]
+__all__ = ["ACTIONS", "DIGITS", "WHILE_RATING", "Action", "KeyFilter", "KeyTable", "typing_in_text_field"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Action:
     repeats: bool = False
 
 
-_SEE, _DECIDE, _PAINT, _GO = "Look", "Decide", "Correct", "Go to"
+_SEE, _DECIDE, _PAINT, _GO, _RATE = "Look", "Decide", "Correct", "Go to", "Rate curves"
 
 ACTIONS: tuple[Action, ...] = (
     Action(id="accept", text="Accept (saves edits) and next", group=_DECIDE, keys=("A",)),
@@ -58,6 +59,8 @@ ACTIONS: tuple[Action, ...] = (
     Action(id="go_es", text="End-systole", group=_GO, keys=("S",)),
     Action(id="set_ed", text="This frame is end-diastole", group=_GO, keys=("Alt+D",)),
     Action(id="set_es", text="This frame is end-systole", group=_GO, keys=("Alt+S",)),
+    Action(id="next_finding", text="Next finding of the rules", group=_GO, keys=("J",)),
+    Action(id="previous_finding", text="Previous finding of the rules", group=_GO, keys=("Shift+J",)),
     Action(id="play", text="Play / stop", group=_SEE, keys=("Shift+P",)),
     Action(id="overlays", text="Hide / show all overlays", group=_SEE, keys=("H",)),
     Action(id="confidence", text="Uncertainty", group=_SEE, keys=("I",)),
@@ -74,8 +77,24 @@ ACTIONS: tuple[Action, ...] = (
     Action(id="redo", text="Redo (shows where)", group=_PAINT, keys=("Ctrl+Shift+Z", "Ctrl+Y"), repeats=True),
     Action(id="copy_up", text="Copy labels to the slice above", group=_PAINT, keys=("Ctrl+U",)),
     Action(id="copy_down", text="Copy labels to the slice below", group=_PAINT, keys=("Ctrl+D",)),
+    Action(id="rate", text="Begin or leave rating", group=_RATE, keys=("K",)),
 )
-"""Everything that has a key, in the order of the cheat sheet."""
+"""Everything that has a key that can be changed, in the order of the cheat sheet."""
+
+DIGITS: tuple[tuple[str, str, str], ...] = (
+    *((_RATE, SCALE[score], str(score)) for score in sorted(SCALE, key=lambda s: s or 9)),
+    (_DECIDE, "Reason of a rejection, while it is asked for", "1 … 9"),
+)
+"""What the digits do, as (group, text, keys): only while a curve is rated or a reason is asked for."""
+
+WHILE_RATING = frozenset(
+    {
+        *("rate", "take_back", "next_case", "next_finding", "previous_finding", "cheat_sheet", "move", "play"),
+        *("previous_frame", "next_frame", "previous_slice", "next_slice", "go_ed", "go_es"),
+        *("overlays", "confidence", "contour"),
+    }
+)
+"""Actions whose keys work while curves are rated; the others would decide about or change the labels."""
 
 _MODIFIERS = (
     Qt.KeyboardModifier.ShiftModifier,
@@ -159,7 +178,7 @@ class KeyTable:
             if taken not in (None, action_id):
                 raise ValueError(f"{key} is taken by {next(a.text for a in ACTIONS if a.id == taken)!r}")
             if _normal(key).isdigit():
-                raise ValueError(f"{key}: digits choose the reason of a rejection")
+                raise ValueError(f"{key}: digits rate curves and choose the reason of a rejection")
         self._keys[action_id] = tuple(keys)
 
     def reset(self) -> None:
@@ -179,8 +198,8 @@ class KeyFilter(QObject):
     table : KeyTable
     run : mapping of action to callable
     digit : callable
-        Called with a digit (a reason may be asked for). napari gets no digits: a second too late, the digit of a
-        reason would choose its eraser, or its tool that moves the labels over the image.
+        Called with a digit (a curve may be rated, a reason asked for). napari gets no digits: a second too late, the
+        digit of a reason would choose its eraser, or its tool that moves the labels over the image.
     cancel : callable
         Called for Escape; returns whether there was something to call off.
     """
@@ -224,7 +243,7 @@ class KeyFilter(QObject):
             return False
         text = _text_of(event)
         action = self.table.action_of(text) if text else None
-        digit = int(text) if action is None and text.removeprefix("Num+") in tuple("123456789") else None
+        digit = int(text) if action is None and text.removeprefix("Num+") in tuple("0123456789") else None
         if kind == QEvent.Type.ShortcutOverride:
             if action is not None:
                 event.accept()

@@ -1,14 +1,14 @@
-"""A prediction or measurement that the models panel has started: one bar, one sentence, stop."""
+"""A short job that a panel has started, e.g. a prediction: one bar, one sentence, stop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_ssl.core.job import Event, EventKind, Job, JobKind, JobState
-from napari_ssl.core.training import PredictionSpec
+from napari_ssl.core.job import Event, EventKind, Job, JobState
 from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.run_progress import duration_text
 from napari_ssl.gui.theme import muted_label
@@ -19,7 +19,15 @@ __all__ = ["LabellingRun"]
 class LabellingRun(QWidget):
     """Submits such a job, or finds one that runs already, and follows it; hidden while there is none.
 
-    `over` carries the job and what to tell about its end.
+    Parameters
+    ----------
+    kinds : tuple of str
+        Kinds of job that belong to the panel.
+
+    Signals
+    -------
+    over : Job, str
+        The job and what to tell about its end.
     """
 
     busy_changed = Signal()
@@ -27,8 +35,9 @@ class LabellingRun(QWidget):
     refused = Signal(str)
     noticed = Signal(str)
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: tuple[str, ...] = ("predict", "evaluate")) -> None:
         super().__init__()
+        self._kinds = kinds
         self._bridge: JobBridge | None = None
         self._job: Job | None = None
         self._submitting = False
@@ -71,7 +80,7 @@ class LabellingRun(QWidget):
             bridge.refused.connect(self._refuse)
         self._refresh()
 
-    def submit(self, what: str, make_spec: Callable[[], PredictionSpec]) -> None:
+    def submit(self, what: str, make_spec: Callable[[], Any]) -> None:
         """Hand an order over; `what` names it in the sentence on show."""
         self._submitting, self._job = True, None
         self.bar.setValue(0)
@@ -94,7 +103,7 @@ class LabellingRun(QWidget):
             self._refresh()
 
     def _take_jobs(self, jobs: list[Job]) -> None:
-        mine = [j for j in jobs if j.kind is not JobKind.TRAIN]
+        mine = [j for j in jobs if j.kind.value in self._kinds]
         if not self._looked:
             self._looked = True
             alive = [j for j in mine if not j.state.is_over]
@@ -136,11 +145,19 @@ class LabellingRun(QWidget):
         self.busy_changed.emit()
 
 
+_ENDS = {
+    "predict": ("Relabelling", "The new proposals are in the queue."),
+    "evaluate": ("The measurement", "The measurement is finished."),
+    "qc-train": ("Training the classifier", "The classifier is ready; it can score the proposals now."),
+    "qc-score": ("Scoring", "The scores are in the queue."),
+}
+"""What the job is called, and what is told when it is done."""
+
+
 def _end_text(job: Job) -> str:
-    predicted = job.kind is JobKind.PREDICT
-    what = "Relabelling" if predicted else "The measurement"
+    what, done = _ENDS[job.kind.value]
     if job.state is JobState.FAILED:
         return f"{what} failed. {job.message}".strip()
     if job.state is JobState.CANCELLED:
         return f"{what} was stopped; what was finished before is kept for the next time."
-    return "The new proposals are in the queue." if predicted else "The measurement is finished."
+    return done

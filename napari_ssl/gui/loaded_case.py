@@ -15,6 +15,7 @@ from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.errors import LabelError
 from napari_ssl.io.images import hash_labels, read_image
 from napari_ssl.measures.curves import volume_curves
+from napari_ssl.measures.flags import Flag
 from napari_ssl.study.journal import EditJournal
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class LoadedCase:
     """Everything that the window shows of one case. All arrays are ``(T, Z, Y, X)``.
 
     `labels` is edited in place; `base_labels` is what is stored in the study. `n_recovered` strokes of the journal
-    are in `labels` already.
+    are in `labels` already. `rule_flags` is None while the rules have not been asked about `labels`.
     """
 
     case: Case
@@ -49,6 +50,7 @@ class LoadedCase:
     n_recovered: int = 0
     edited_frames: tuple[int, ...] = ()
     is_outdated: bool = False
+    rule_flags: tuple[Flag, ...] | None = None
 
     @property
     def labelled_frames(self) -> tuple[int, ...]:
@@ -167,4 +169,11 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         n_recovered=n_recovered,
         edited_frames=edited,
         is_outdated=is_outdated,
+        rule_flags=None if n_recovered else _stored_flags(study, shown),
     )
+
+
+def _stored_flags(study: Study, shown: Segmentation | None) -> tuple[Flag, ...] | None:
+    """Return what the rules said when the labels were stored, None when they were not asked."""
+    documents = None if shown is None else study.measures(shown.id).get("flags")
+    return None if documents is None else tuple(Flag.from_dict(d) for d in documents)

@@ -24,16 +24,21 @@ class NumberEditor(QLineEdit):
 
     def __init__(self) -> None:
         super().__init__()
+        self._given: float | None = None
+        self._shown = ""
         self.textEdited.connect(lambda _: self.value_changed.emit())
 
     def value(self) -> Any:
+        if self._given is not None and self.text() == self._shown:
+            return self._given  # 2/3 is shown with six digits and stays 2/3
         try:
             return float(self.text().strip().replace(",", "."))
         except ValueError:
             return self.text()
 
     def set_value(self, value: float) -> None:
-        self.setText(f"{value:g}")
+        self._given, self._shown = value, f"{value:g}"
+        self.setText(self._shown)
 
 
 class WholeEditor(QSpinBox):

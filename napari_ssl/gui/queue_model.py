@@ -64,8 +64,21 @@ COLUMNS: tuple[tuple[str, str, Callable[[QueueRow], str], Callable[[QueueRow], A
         lambda r: (list(STATE_TEXTS).index(r.state), _state_text(r)),
     ),
     (
+        "P(good)",
+        "What the QC classifier says about the newest proposal: the probability that a reader finds it good. "
+        "⚑ marks those below its operating point",
+        lambda r: "" if r.probability_good is None else f"{r.probability_good:.2f}{' ⚑' if r.is_flagged else ''}",
+        lambda r: r.probability_good,
+    ),
+    (
+        "Rules",
+        "How many plausibility rules the newest proposal breaks; empty where they were not asked",
+        lambda r: "" if r.n_flags is None else "✓" if r.n_flags == 0 else f"⚑ {r.n_flags}",
+        lambda r: r.n_flags,
+    ),
+    (
         "Conf.",
-        "Mean confidence of the newest proposal",
+        "Mean confidence of the labels on show; empty where a person painted them",
         lambda r: _percent(r.mean_confidence),
         lambda r: r.mean_confidence,
     ),
@@ -91,6 +104,7 @@ class QueueModel(QAbstractTableModel):
         self._all: list[QueueRow] = []
         self.rows: list[QueueRow] = []
         self._index: dict[str, int] = {}
+        self._by_id: dict[str, QueueRow] = {}
         self._icons: dict[ReviewState, QIcon] = {}
         self.text = ""
         self.states: tuple[ReviewState, ...] | None = None
@@ -109,6 +123,7 @@ class QueueModel(QAbstractTableModel):
     def set_rows(self, rows: Sequence[QueueRow]) -> None:
         """Replace all rows."""
         self._all = list(rows)
+        self._by_id = {r.case_id: r for r in self._all}
         self.arrange()
 
     def arrange(self) -> None:
@@ -133,6 +148,7 @@ class QueueModel(QAbstractTableModel):
     def set_state(self, case_id: str, state: ReviewState) -> None:
         """Change the state of one case in place, without sorting or filtering anew."""
         self._all = [replace(r, state=state) if r.case_id == case_id else r for r in self._all]
+        self._by_id = {r.case_id: r for r in self._all}
         at = self._index.get(case_id)
         if at is not None:
             self.rows[at] = replace(self.rows[at], state=state)
@@ -141,6 +157,10 @@ class QueueModel(QAbstractTableModel):
     def row_of(self, case_id: str | None) -> int | None:
         """Return the row of a case, None when it is not in the list."""
         return None if case_id is None else self._index.get(case_id)
+
+    def row_by_id(self, case_id: str) -> QueueRow | None:
+        """Return what is known of a case, in the list or filtered out."""
+        return self._by_id.get(case_id)
 
     def set_current(self, case_id: str | None) -> None:
         """Remember the case on screen, from which next and previous count."""
@@ -183,10 +203,12 @@ class QueueModel(QAbstractTableModel):
                 filled = row.state is not ReviewState.UNREVIEWED
                 self._icons[row.state] = state_icon(STATE_COLOURS[row.state], filled=filled)
             return self._icons[row.state]
-        if role == Qt.ItemDataRole.TextAlignmentRole and 2 <= index.column() <= 5:
+        if role == Qt.ItemDataRole.TextAlignmentRole and 2 <= index.column() <= 7:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0 and row.proposal_id is None:
             return QColor(STATE_COLOURS[ReviewState.UNREVIEWED])
+        if role == Qt.ItemDataRole.ForegroundRole and _is_marked(row, index.column()):
+            return QColor(STATE_COLOURS[ReviewState.SUPERSEDED])
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tip(row)
         return None
@@ -200,11 +222,22 @@ class QueueModel(QAbstractTableModel):
         return None
 
 
+def _is_marked(row: QueueRow, column: int) -> bool:
+    """Whether a cell holds a flag."""
+    heading = COLUMNS[column][0]
+    return bool(row.is_flagged) if heading == "P(good)" else bool(row.n_flags) if heading == "Rules" else False
+
+
 def _tip(row: QueueRow) -> str:
     parts = [row.case_id, f"subject {row.subject_id}", f"split {row.split.value}"]
     if row.group:
         parts.append(row.group)
     parts.append(f"labels by {row.model_id}" if row.model_id else "no proposal yet")
+    if row.probability_good is not None:
+        below = ", below the operating point" if row.is_flagged else ""
+        parts.append(f"QC: P(good) {row.probability_good:.2f}{below}")
+    if row.n_flags:
+        parts.append(f"{row.n_flags} findings of the rules")
     if row.has_reference:
         parts.append("has expert labels")
     return " · ".join(parts)

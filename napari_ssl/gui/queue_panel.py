@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_ssl.core.case import Split
 from napari_ssl.core.decision import ReviewState
-from napari_ssl.gui.queue_model import STATE_TEXTS, TO_DO, QueueModel
+from napari_ssl.gui.queue_model import COLUMNS, STATE_TEXTS, TO_DO, QueueModel
 from napari_ssl.gui.theme import muted_label, set_margins
 from napari_ssl.review.queue import ORDERS
 from napari_ssl.study.queue_rows import QueueRow
@@ -30,12 +30,16 @@ from napari_ssl.study.queue_rows import QueueRow
 __all__ = ["QueuePanel"]
 
 _ORDER_TEXTS = {
+    "worst-qc-first": "QC score: lowest first",
+    "best-qc-first": "QC score: highest first",
     "worst-confidence-first": "Least confident first",
     "best-confidence-first": "Most confident first",
     "most-changed-first": "Most changed first",
     "foreground-aware-random": "Random, by labelled area",
     "case-id": "Case name",
 }
+
+_SCORE, _RULES = ([title for title, *_ in COLUMNS].index(title) for title in ("P(good)", "Rules"))
 
 
 class _CaseTable(QTableView):
@@ -114,7 +118,7 @@ class QueuePanel(QWidget):
         header.setSectionsClickable(True)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in enumerate((86, 88, 46, 44, 56, 52, 80, 76)):
+        for column, width in enumerate((86, 84, 58, 42, 46, 44, 56, 52, 80, 76)):
             table.setColumnWidth(column, width)
         return table
 
@@ -146,6 +150,8 @@ class QueuePanel(QWidget):
         position = self.table.verticalScrollBar().value()
         self.model.set_rows(rows)
         self.table.verticalScrollBar().setValue(position)
+        for column, known in ((_SCORE, "probability_good"), (_RULES, "n_flags")):
+            self.table.setColumnHidden(column, all(getattr(r, known) is None for r in rows))
         self._refresh()
 
     def set_state(self, case_id: str, state: ReviewState) -> None:

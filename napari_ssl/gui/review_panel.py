@@ -116,7 +116,7 @@ class ReviewPanel(QWidget):
         self.reader_button = QPushButton()
         self.reader_button.setFlat(True)
         self.reader_button.setToolTip("Decisions are recorded under this name; click to change it")
-        self.reader_button.clicked.connect(self._ask_reader)
+        self.reader_button.clicked.connect(self.ask_reader)
         self.keys_button = QPushButton("Keys  ?")
         self.keys_button.clicked.connect(self.keys_clicked)
         for button in (self.take_back_button, self.reader_button, self.keys_button, self.flag_button, self.hide_all):
@@ -321,7 +321,7 @@ class ReviewPanel(QWidget):
 
     def choose_reason(self, digit: int) -> bool:
         """Reject with the reason of that digit while it is asked for; returns whether it was."""
-        if self.reasons.isHidden() or digit > len(self._reasons):
+        if self.reasons.isHidden() or not 1 <= digit <= len(self._reasons):
             return False
         self._reject(self._reasons[digit - 1])
         return True
@@ -330,7 +330,8 @@ class ReviewPanel(QWidget):
         self.reasons.hide()
         self.rejected.emit(reason)
 
-    def _ask_reader(self) -> None:
+    def ask_reader(self) -> None:
+        """Ask for the name that decisions and ratings are recorded under."""
         now = self.reader_button.text().removeprefix("Reader: ")
         name, good = QInputDialog.getText(self, "Reader", "Your name; decisions are recorded under it:", text=now)
         if good and name.strip() and name.strip() != now:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_ssl.core.decision import Verdict
+from napari_ssl.core.decision import Decision, Verdict
 from napari_ssl.errors import DecisionError, NapariSslError
 from napari_ssl.gui.background import in_words, sentence
 from napari_ssl.gui.canvas import CaseCanvas
@@ -15,6 +16,7 @@ from napari_ssl.gui.case_desk import CaseDesk
 from napari_ssl.gui.loaded_case import measure_curves
 from napari_ssl.gui.loader import WorkQueue
 from napari_ssl.gui.navigation import Navigator
+from napari_ssl.gui.rule_check import find_flags
 from napari_ssl.gui.session import Saved, SaveOrder, last_standing
 from napari_ssl.measures.curves import indices
 from napari_ssl.study.study import Study
@@ -98,6 +100,32 @@ class Reviewer(CaseDesk):
             lambda error: self._failed_to_save(order, error),
         )
 
+    def reject_unread(self, case_id: str, reason: str) -> None:
+        """Reject the labels of a case whose image cannot be shown, in a thread."""
+
+        def work() -> Decision:
+            labels = self.study.current(case_id, self.reader)
+            if labels is None:
+                raise DecisionError(f"case {case_id}: there are no labels to decide about")
+            return self.study.record(
+                Decision(
+                    case_id=case_id,
+                    verdict=Verdict.REJECT,
+                    reader=self.reader,
+                    decided_at=datetime.now(UTC),
+                    seconds=0.0,
+                    segmentation_id=labels.id,
+                    label_hash=labels.label_hash,
+                    model_id=labels.model_id,
+                    reason=reason,
+                )
+            )
+
+        self.decided.emit(case_id, Verdict.REJECT)
+        self.saver.run(
+            work, lambda _decision: self.refresh_rows(), lambda error: self.message.emit(in_words(error), "error", ())
+        )
+
     def _store(self, order: SaveOrder) -> Saved:
         case_id = order.loaded.case.id
         try:
@@ -112,6 +140,7 @@ class Reviewer(CaseDesk):
             document = {
                 "curves_ml": {name: curve.volume_ml for name, curve in curves.items()},
                 "indices": asdict(indices(curves, self.study.label_scheme)),
+                "flags": [f.to_dict() for f in find_flags(order.loaded, order.labels, self.study)],
             }
             self.study.set_measures(saved.segmentation.id, document)
         return saved
@@ -159,9 +188,13 @@ class Reviewer(CaseDesk):
                 return
             self.loader.forget(last.case_id)
             self.refresh_rows()
-            corrected = last.segmentation_id if last.verdict is Verdict.CORRECT else None
-            self.open_case(last.case_id, segmentation_id=corrected)
-            self.message.emit(f"{last.case_id}: the decision “{last.verdict.value}” was taken back.", "info", ())
+            self.open_case(last.case_id)
+            text, actions = f"{last.case_id}: the decision “{last.verdict.value}” was taken back.", ()
+            if last.verdict is Verdict.CORRECT:
+                text += " The labels are the proposal's again; those that you painted are kept."
+                show = lambda: self.open_case(last.case_id, segmentation_id=last.segmentation_id)  # noqa: E731
+                actions = (("Show what I painted", show),)
+            self.message.emit(text, "info", actions)
 
         self.saver.run(work, done, lambda error: self.message.emit(in_words(error), "error", ()))
 

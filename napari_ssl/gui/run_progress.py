@@ -28,8 +28,9 @@ def _sentence(text: str) -> str:
 class RunProgress:
     """The state of a run after its events, in the order that they came.
 
-    Losses and Dice are lists of points over the optimiser steps of the whole run: the steps of a strategy follow one
-    another, and what a killed process had told beyond its last checkpoint is replaced when the run is resumed.
+    Losses, their named parts (a method with several terms tells them) and Dice are lists of points over the optimiser
+    steps of the whole run: the steps of a strategy follow one another, and what a killed process had told beyond its
+    last checkpoint is replaced when the run is resumed.
     """
 
     fraction: float = 0.0
@@ -39,6 +40,7 @@ class RunProgress:
     device: str = ""
     threads: int = 0
     losses: list[tuple[int, float]] = field(default_factory=list)
+    parts: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     dice: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -89,6 +91,9 @@ class RunProgress:
         x = self._place(step, int(data["iteration"]))
         if data.get("loss") is not None:
             self.losses.append((x, float(data["loss"])))
+        for name, value in (data.get("losses") or {}).items():
+            if value is not None:
+                self.parts.setdefault(name, []).append((x, float(value)))
         dice = {n: float(v) for n, v in (data.get("validation_dice") or {}).items() if v is not None}
         for name, value in dice.items():
             self.dice.setdefault(name, []).append((x, value))
@@ -102,6 +107,7 @@ class RunProgress:
         if x < self._last_x:
             self.losses = [p for p in self.losses if p[0] < x]
             self.dice = {n: [p for p in points if p[0] < x] for n, points in self.dice.items()}
+            self.parts = {n: [p for p in points if p[0] < x] for n, points in self.parts.items()}
         self._last_x = x
         return x
 

@@ -141,6 +141,7 @@ class TrainingPanel(QWidget):
                 overrides=dict(order.overrides),
                 network_overrides=dict(order.network_overrides),
                 policy=order.policy,
+                policy_parameters=dict(order.policy_parameters),
                 device=order.device,
             )
 

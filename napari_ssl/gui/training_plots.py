@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ssl.gui.run_progress import RunProgress
@@ -14,6 +14,7 @@ __all__ = ["TrainingPlots"]
 
 _REDRAW_MS = 250
 _MOST_POINTS = 1500
+_PART_HUES = ("#E69F00", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#999999")
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
@@ -62,12 +63,15 @@ class TrainingPlots(QWidget):
         self.loss = _Plot("Loss", "")
         self.dice = _Plot("Dice", "Optimiser steps")
         self.legend = wrapped_label()
+        self.loss_legend = wrapped_label()
+        self.loss_legend.hide()
+        self._parts: dict[str, pg.PlotDataItem] = {}
         self._raw = self.loss.plot()
         self._mean = self.loss.plot()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        for widget in (self.loss, self.legend, self.dice):
+        for widget in (self.loss, self.loss_legend, self.legend, self.dice):
             column.addWidget(widget)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -92,6 +96,7 @@ class TrainingPlots(QWidget):
         thin = losses[:: max(1, len(losses) // _MOST_POINTS)]
         self._raw.setData(thin[:, 0], thin[:, 1])
         self._mean.setData(thin[:, 0], _smooth(thin[:, 1]))
+        self._redraw_parts()
         for name in [n for n in self._curves if n not in self._progress.dice]:
             self.dice.removeItem(self._curves.pop(name))
         parts = []
@@ -113,6 +118,24 @@ class TrainingPlots(QWidget):
             right = max(1.0, float(losses[-1, 0]))
             for plot in (self.loss, self.dice):
                 plot.getViewBox().setXRange(0.0, right, padding=0.03)
+
+    def _redraw_parts(self) -> None:
+        """Draw the terms of a loss that has several, smoothed like their sum."""
+        told = self._progress.parts
+        for name in [n for n in self._parts if n not in told]:
+            self.loss.removeItem(self._parts.pop(name))
+        texts = []
+        for index, (name, points) in enumerate(told.items()):
+            hue = _PART_HUES[index % len(_PART_HUES)]
+            if name not in self._parts:
+                self._parts[name] = self.loss.plot(pen=pg.mkPen(hue, width=1.4, style=Qt.PenStyle.DashLine))
+            values = np.array(points, float).reshape(-1, 2)
+            thin = values[:: max(1, len(values) // _MOST_POINTS)]
+            self._parts[name].setData(thin[:, 0], _smooth(thin[:, 1]))
+            if len(values):
+                texts.append(f'<span style="color:{hue}">┅</span>&nbsp;{name}&nbsp;<b>{values[-1, 1]:.3g}</b>')
+        self.loss_legend.setText(" &nbsp;".join(["Loss, of which", *texts]))
+        self.loss_legend.setVisible(bool(texts))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

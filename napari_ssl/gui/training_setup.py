@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingOrder", "TrainingSetup", "main_parameters"]
 
 _DEFAULT_PRESET = "quick"
-_WINDOW_POLICIES = ("accept-all", "clinician")
+_WINDOW_POLICIES = ("accept-all", "qc", "random", "clinician")
 _COUNTS = (
     ("labelled", "Expert labels", "enter with the labels that came with the images"),
     ("accepted", "Accepted", "enter with the proposal that a reader accepted"),
@@ -41,6 +41,7 @@ class TrainingOrder:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     network_overrides: Mapping[str, Any] = field(default_factory=dict)
     policy: str = "accept-all"
+    policy_parameters: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
 
 
@@ -56,14 +57,20 @@ def main_parameters(entry: StrategyEntry) -> tuple[str, ...]:
 
 
 class TrainingSetup(QWidget):
-    """Edits a `TrainingOrder`; `start_requested` carries it. A start that is not possible says why under the button."""
+    """Edits a `TrainingOrder`; `start_requested` carries it. A start that is not possible says why under the button.
+
+    `changed` follows every change of what is chosen.
+    """
 
     start_requested = Signal(object)
+    changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._counts: TrainingSetCounts | None = None
         self._obstacle = "Open or create a study first."
+        self._dimensions = 2
+        self._has_classifier = False
         self.strategy = _combo([(e.title, e.name) for e in STRATEGIES.values()])
         self.network = _combo([(e.title, e.name) for e in NETWORKS.values()])
         self.preset = _combo([])
@@ -75,6 +82,9 @@ class TrainingSetup(QWidget):
         self.paper = muted_label()
         self._policy_sentence = muted_label()
         self._policy_caption = QLabel("Review")
+        self.policy_form = ParameterForm()
+        self.brought = muted_label()
+        self.selection = wrapped_label()
         self.start_button = QPushButton("Start training")
         self.reason = muted_label()
         self._count_labels: dict[str, tuple[QLabel, QLabel]] = {}
@@ -83,7 +93,7 @@ class TrainingSetup(QWidget):
         self.preset.currentIndexChanged.connect(self._choose_preset)
         self.network.currentIndexChanged.connect(self._choose_network)
         self.policy.currentIndexChanged.connect(self._show_policy)
-        for form in (self.form, self.network_form):
+        for form in (self.form, self.network_form, self.policy_form):
             form.changed.connect(self._refresh_start)
         self.start_button.clicked.connect(self.start)
         self._choose_network()
@@ -107,8 +117,11 @@ class TrainingSetup(QWidget):
         choices.addRow(self._policy_caption, self.policy)
         column.addLayout(choices)
         column.addWidget(self._policy_sentence)
+        column.addWidget(self.policy_form)
+        column.addWidget(self.brought)
         column.addWidget(heading("What will enter"))
         column.addLayout(self._build_counts())
+        column.addWidget(self.selection)
         column.addWidget(self.start_button)
         column.addWidget(self.reason)
         column.addWidget(heading("Parameters"))
@@ -151,20 +164,25 @@ class TrainingSetup(QWidget):
         entry = self.entry
         self.sentence.setText(entry.sentence)
         self.paper.setText(entry.paper)
-        self.network.setCurrentIndex(self.network.findData(entry.network))
         self.preset.blockSignals(True)
         self.preset.clear()
         for name in sorted(entry.presets, key=lambda n: n != _DEFAULT_PRESET):
             self.preset.addItem(name.capitalize(), name)
         self.preset.addItem("Defaults", None)
         self.preset.blockSignals(False)
-        for widget in (self._policy_caption, self.policy, self._policy_sentence):
+        for widget in (self._policy_caption, self.policy, self._policy_sentence, self.policy_form):
             widget.setVisible(entry.uses_unlabelled)
         self._show_policy()
         self._choose_preset()
         self.show_counts(self._counts)
 
     def _choose_preset(self) -> None:
+        entry, preset = self.entry, self.preset.currentData() or ""
+        self.network.setCurrentIndex(self.network.findData(entry.preset_network.get(preset, entry.network)))
+        changed = entry.preset_preprocessing.get(preset, {})
+        texts = [f"{name.replace('_', ' ')} {value}" for name, value in changed.items()]
+        self.brought.setText(f"The preset changes the preprocessing: {', '.join(texts)}.")
+        self.brought.setVisible(bool(changed))
         values = preset_values(self.entry, self.preset.currentData(), {})
         self.form.set_type(self.entry.parameters, values, main_parameters(self.entry))
         self._refresh_start()
@@ -176,7 +194,11 @@ class TrainingSetup(QWidget):
         self._refresh_start()
 
     def _show_policy(self) -> None:
-        self._policy_sentence.setText(POLICIES[self.policy.currentData()].sentence)
+        entry = POLICIES[self.policy.currentData()]
+        self._policy_sentence.setText(entry.sentence)
+        names = tuple(entry.parameters.__dataclass_fields__)
+        self.policy_form.set_type(entry.parameters, {}, names)
+        self._refresh_start()
 
     def order(self) -> TrainingOrder:
         """Return what the form asks for."""
@@ -187,6 +209,7 @@ class TrainingSetup(QWidget):
             overrides=self.form.overrides(),
             network_overrides=self.network_form.overrides(),
             policy=self.policy.currentData() if self.entry.uses_unlabelled else "accept-all",
+            policy_parameters=self.policy_form.overrides() if self.entry.uses_unlabelled else {},
             device=self.device.currentData(),
         )
 
@@ -222,12 +245,49 @@ class TrainingSetup(QWidget):
             return (
                 "This strategy also learns from unlabelled cases and there is none: import images or choose Supervised."
             )
-        problems = {**self.form.errors(), **self.network_form.errors()}
+        mismatch = self._why_not_network() or self._why_not_quality()
+        if mismatch:
+            return mismatch
+        problems = {**self.form.errors(), **self.network_form.errors(), **self.policy_form.errors()}
         if problems:
             return f"{len(problems)} parameter{'s' if len(problems) > 1 else ''} cannot be used as written; see below."
         return ""
 
+    def _why_not_network(self) -> str:
+        network = NETWORKS[self.network.currentData()]
+        brought = self.entry.preset_preprocessing.get(self.preset.currentData() or "", {})
+        dimensions = brought.get("dimensions", self._dimensions)
+        if dimensions in network.dimensions:
+            return ""
+        takes = " or ".join(f"{d}D" for d in network.dimensions)
+        return (
+            f"{network.title} takes {takes} images, the preprocessing makes {dimensions}D ones: choose another network."
+        )
+
+    @property
+    def asks_quality(self) -> bool:
+        """Whether a QC classifier takes part in what is chosen."""
+        by_policy = self.entry.uses_unlabelled and self.policy.currentData() == "qc"
+        arm = self.form.values().get("arm")
+        return by_policy or (self.entry.uses_qc and arm in (None, "qc"))
+
+    def _why_not_quality(self) -> str:
+        if self.asks_quality and not self._has_classifier:
+            return "Quality control needs a classifier: train one first (tab Quality)."
+        return ""
+
+    def set_facts(self, *, dimensions: int, has_classifier: bool) -> None:
+        """Tell what the study has: dimensions of its preprocessed images, and whether it has a QC classifier."""
+        self._dimensions, self._has_classifier = dimensions, has_classifier
+        self._refresh_start()
+
+    def show_selection(self, text: str) -> None:
+        """Explain which pseudo-labels quality control would let in; empty hides it."""
+        self.selection.setText(text)
+        self.selection.setVisible(bool(text))
+
     def _refresh_start(self) -> None:
+        self.changed.emit()
         reason = self.why_not()
         self.start_button.setEnabled(not reason)
         if not reason and self._counts is not None and self._counts.validation == 0:

@@ -14,10 +14,12 @@ from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.canvas import CaseCanvas
 from napari_ssl.gui.cheat_sheet import CheatSheet
 from napari_ssl.gui.curve_view import CurveView
+from napari_ssl.gui.findings import FindingList
 from napari_ssl.gui.keys import KeyFilter, KeyTable
 from napari_ssl.gui.models_panel import ModelsPanel
 from napari_ssl.gui.navigation import Navigator
 from napari_ssl.gui.queue_panel import QueuePanel
+from napari_ssl.gui.rating_panel import RatingPanel
 from napari_ssl.gui.review_panel import ReviewPanel
 from napari_ssl.gui.reviewer import Reviewer
 from napari_ssl.gui.settings import reader_name
@@ -59,7 +61,9 @@ class WorkspaceWidget(StudyActions):
         self.canvas = CaseCanvas(napari_viewer)
         self.queue = QueuePanel()
         self.curves = CurveView()
+        self.findings = FindingList()
         self.review = ReviewPanel(self._keys)
+        self.rating = RatingPanel(self._keys)
         self.training = TrainingPanel()
         self.models = ModelsPanel()
         self.banner = Banner()
@@ -67,7 +71,12 @@ class WorkspaceWidget(StudyActions):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.setStyleSheet(_TABS)
-        for widget, name in ((self.review, "Review"), (self.training, "Training"), (self.models, "Models")):
+        for widget, name in (
+            (self.review, "Review"),
+            (self.rating, "Rate"),
+            (self.training, "Training"),
+            (self.models, "Models"),
+        ):
             self.tabs.addTab(widget, name)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -75,8 +84,9 @@ class WorkspaceWidget(StudyActions):
         self.setMinimumWidth(330)
         self._docks = self._add_docks()
         self._wire_panels()
+        self.findings.set_key(self._keys.shown_key("next_finding"))
         self._key_filter = KeyFilter(
-            self._keys, self._actions(), self.review.choose_reason, self.review.hide_reasons, self
+            self._keys, self._guarded(self._actions()), self.choose_digit, self.review.hide_reasons, self
         )
         napari_widgets = (compat.canvas_widget, compat.viewer_widget, compat.main_window)
         for widget in (*(find(napari_viewer) for find in napari_widgets), self, *self._docks):
@@ -84,7 +94,7 @@ class WorkspaceWidget(StudyActions):
         compat.main_window(napari_viewer).installEventFilter(self)
         QApplication.instance().aboutToQuit.connect(self.close_workspace)
         QApplication.instance().applicationStateChanged.connect(self._application_changed)
-        self.review.show_reader(self.reader)
+        self._show_reader()
         self._show_start()
 
     def _add_docks(self) -> tuple[QWidget, ...]:
@@ -96,9 +106,15 @@ class WorkspaceWidget(StudyActions):
             (Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
         ):
             qt_window.setCorner(corner, area)
+        under_canvas = QWidget()
+        column = QVBoxLayout(under_canvas)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.curves, 1)
+        column.addWidget(self.findings)
         docks = (
             window.add_dock_widget(self.queue, name="Queue", area="left", add_vertical_stretch=False),
-            window.add_dock_widget(self.curves, name="Volume curves", area="bottom", add_vertical_stretch=False),
+            window.add_dock_widget(under_canvas, name="Volume curves", area="bottom", add_vertical_stretch=False),
         )
         for dock in compat.napari_docks(self.viewer):
             dock.hide()
@@ -111,9 +127,13 @@ class WorkspaceWidget(StudyActions):
         qt_window = compat.main_window(self.viewer)
         if own is not None and not self._closed:
             room = qt_window.width()
-            widths = [min(max(300, room * 23 // 100), 460), min(max(362, room // 5), 420)]
-            height = min(max(200, qt_window.height() // 4), 280)
-            qt_window.resizeDocks([self._docks[0], own], widths, Qt.Orientation.Horizontal)
+            right = min(max(362, room // 5), 420)
+            if self.is_rating:
+                qt_window.resizeDocks([self._docks[1], own], [(room - right) // 2, right], Qt.Orientation.Horizontal)
+                return
+            left = min(max(300, room * 23 // 100), 460)
+            height = min(max(240, qt_window.height() * 3 // 10), 330)
+            qt_window.resizeDocks([self._docks[0], own], [left, right], Qt.Orientation.Horizontal)
             qt_window.resizeDocks([self._docks[1]], [height], Qt.Orientation.Vertical)
 
     def _wire_panels(self) -> None:
@@ -138,7 +158,9 @@ class WorkspaceWidget(StudyActions):
         review.tools.structure_chosen.connect(self._choose_structure)
         self.queue.case_chosen.connect(self._open_from_queue)
         self.curves.frame_selected.connect(lambda frame: self.navigator.go(frame=frame))
-        self.curves.phases_changed.connect(lambda ed, es: self.reviewer and self.reviewer.set_phases(ed, es))
+        self.curves.phases_changed.connect(self._phases_dragged)
+        self.findings.place_chosen.connect(self._go_to_place)
+        self._wire_rating()
         self.navigator.moved.connect(self._moved)
         self.training.job_finished.connect(self._job_finished)
         self.models.job_finished.connect(self._job_finished)
@@ -147,12 +169,26 @@ class WorkspaceWidget(StudyActions):
         self._sample_task.failed.connect(self._sample_failed)
         self._sample_task.progress.connect(lambda done, total, _text: self.start_page.show_progress(done, total))
 
+    def _wire_rating(self) -> None:
+        rating = self.rating
+        rating.start_clicked.connect(self.begin_rating)
+        rating.leave_clicked.connect(self.leave_rating)
+        rating.rated.connect(self.rate)
+        rating.skip_clicked.connect(lambda: self.go_to_case(1))
+        rating.take_back_clicked.connect(self.take_back)
+        rating.play_clicked.connect(self.toggle_play)
+        rating.import_clicked.connect(self.import_ratings)
+        rating.export_clicked.connect(self.export_ratings)
+        rating.reader_clicked.connect(self.review.ask_reader)
+        rating.findings_toggled.connect(self.findings.setVisible)
+        self.tabs.currentChanged.connect(self._tab_changed)
+
     def _actions(self) -> dict:
         tools = {"brush": "paint", "eraser": "erase", "fill": "fill", "polygon": "polygon", "pick": "pick"}
         step = self.navigator
         return {
             "accept": self.accept,
-            "reject": lambda: self._case_is_open() and self.review.show_reasons(),
+            "reject": self.review.show_reasons,
             "save": self.save,
             "defer": self.defer,
             "take_back": self.take_back,
@@ -167,6 +203,9 @@ class WorkspaceWidget(StudyActions):
             "go_es": lambda: self._go_to_phase("es_frame"),
             "set_ed": lambda: self._set_phase(ed=True),
             "set_es": lambda: self._set_phase(ed=False),
+            "next_finding": lambda: self.findings.step(1),
+            "previous_finding": lambda: self.findings.step(-1),
+            "rate": self.toggle_rating,
             "play": self.toggle_play,
             "overlays": self.toggle_all_overlays,
             "confidence": lambda: self.toggle_overlay("Uncertainty"),
@@ -185,6 +224,8 @@ class WorkspaceWidget(StudyActions):
         """Open the list of keys, where they can be changed."""
         CheatSheet(self._keys, self).exec()
         self.review.refresh_keys()
+        self.rating.refresh_keys()
+        self.findings.set_key(self._keys.shown_key("next_finding"))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         # The window may refuse to close (napari asks); it is gone once it is hidden by the program.

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.gui import compat
+from napari_ssl.gui.curve_quantity import quantities
 from napari_ssl.gui.workspace_layers import LayerActions
 
 if TYPE_CHECKING:
     from napari_ssl.gui.banner import Banner
+    from napari_ssl.gui.findings import FindingList
     from napari_ssl.gui.loaded_case import LoadedCase
     from napari_ssl.gui.queue_panel import QueuePanel
     from napari_ssl.gui.start_page import StartPage
@@ -29,7 +31,9 @@ class CaseActions(LayerActions):
 
     banner: Banner
     queue: QueuePanel
+    findings: FindingList
     start_page: StartPage
+    _unread: str | None = None
 
     def open_case(self, case_id: str) -> None:
         """Show a case."""
@@ -57,9 +61,11 @@ class CaseActions(LayerActions):
 
     def _opening(self, case_id: str) -> None:
         self.navigator.stop()
+        self._unread = None
         self.queue.set_current(case_id)
         self.review.show_nothing("Reading …")
         self.review.title.setText(case_id)
+        self.findings.clear()
 
     def _opened(self, loaded: LoadedCase) -> None:
         self.start_page.hide()
@@ -69,22 +75,47 @@ class CaseActions(LayerActions):
         self.review.show_flags(self.reviewer.session.flags)
         self._show_overlay_boxes()
         self._show_curves(loaded)
+        self.findings.show_checking() if loaded.rule_flags is None else self.findings.show_flags(loaded.rule_flags)
         self._show_edits()
         self._moved(*self.navigator.place)
-        following = self.queue.next_case(to_do_only=True) or self.queue.next_case()
+        following = self._following()
         if following is not None and following != loaded.case.id:
             self.reviewer.loader.prefetch(following)
+
+    def _following(self) -> str | None:
+        """Return the case that comes next, to read it ahead."""
+        return self.queue.next_case(to_do_only=True) or self.queue.next_case()
 
     def _unreadable(self, case_id: str, text: str) -> None:
         self.review.show_nothing("This case cannot be shown.")
         self.curves.clear("No case is open.")
         self.start_page.show_page(case_id, "This case cannot be shown; choose another one in the queue.")
         self.banner.show_message(text, kind="error", actions=(("Try again", lambda: self.open_case(case_id)),))
+        row = self.queue.model.row_by_id(case_id)
+        if row is not None and row.proposal_id is not None and not self.study.read_only:
+            self._unread = case_id
+            self.review.title.setText(case_id)
+            self.review.details.setText("This case cannot be shown. Its labels can be rejected.")
+            self.review.reject_button.setEnabled(True)
 
     def _show_curves(self, loaded: LoadedCase) -> None:
         scheme = self.study.label_scheme
-        self.curves.set_curves(loaded.curves, loaded.ghost, scheme=scheme)
+        shown_as = quantities(scheme, loaded.case, mass=self.reviewer.looks_only)
+        ghost = None if self.reviewer.looks_only else loaded.ghost
+        self.curves.set_curves(loaded.curves, ghost, scheme=scheme, quantities=shown_as)
         self.curves.set_frame(self.navigator.place[0])
+
+    def _show_rule_flags(self, flags: tuple) -> None:
+        self.findings.show_flags(flags)
+
+    def _go_to_place(self, frame: int, slice_: int) -> None:
+        """Show a frame and slice; −1 keeps the present one."""
+        self.navigator.stop()
+        self.navigator.go(None if frame < 0 else frame, None if slice_ < 0 else slice_)
+
+    def _phases_dragged(self, ed: int, es: int) -> None:
+        if self.reviewer is not None and not self.reviewer.looks_only:
+            self.reviewer.set_phases(ed, es)
 
     def _moved(self, frame: int, slice_: int) -> None:
         self.curves.set_frame(frame)
@@ -107,7 +138,13 @@ class CaseActions(LayerActions):
 
     def reject(self, reason: str) -> None:
         """Reject for a reason and go to the next case to do."""
-        if self._case_is_open() and self.reviewer.decide(Verdict.REJECT, reason=reason):
+        if self._case_is_open():
+            decided = self.reviewer.decide(Verdict.REJECT, reason=reason)
+        else:
+            decided = self._unread is not None
+            if decided:
+                self.reviewer.reject_unread(self._unread, reason)
+        if decided:
             self.go_to_case(1, to_do_only=True)
 
     def defer(self) -> None:

@@ -13,7 +13,7 @@ from napari_ssl.gui.reviewer import Reviewer
 from napari_ssl.gui.sample import open_sample_study
 from napari_ssl.gui.settings import set_reader_name
 from napari_ssl.gui.study_dialogs import ask_new_study, ask_open_study
-from napari_ssl.gui.workspace_cases import CaseActions
+from napari_ssl.gui.workspace_rating import RatingActions
 from napari_ssl.study.study import Study
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["StudyActions"]
 
 
-class StudyActions(CaseActions):
+class StudyActions(RatingActions):
     """What the reader does with studies."""
 
     reader: str
@@ -38,6 +38,8 @@ class StudyActions(CaseActions):
 
     def _show_start(self) -> None:
         self.curves.clear("Open a study to see volume curves.")
+        self.findings.clear()
+        self.rating.set_study_open(False)
         self.start_page.show_page(
             "Review workspace",
             "Vet the labels that a network proposes: accept, reject or correct them, then train on what you accepted.",
@@ -99,12 +101,16 @@ class StudyActions(CaseActions):
         reviewer.curves_measured.connect(self._show_curves)
         reviewer.saving_changed.connect(self._show_edits)
         reviewer.decided.connect(self._decided)
+        reviewer.rules.checked.connect(self._show_rule_flags)
+        reviewer.rules.failed.connect(lambda text: self.findings.clear(f"The rules could not be asked. {text}"))
         self.viewer.title = f"napari-ssl · {study.name}"
         self.review.set_reasons(study.reject_reasons)
         self.review.tools.set_scheme(study.label_scheme)
         self.review.show_nothing("Choose a case in the queue.")
         self.curves.clear("Open a case to see its volume curves.")
         self.start_page.show_page(study.name, "Reading the study …")
+        self.rating.show_start("")
+        self.rating.set_study_open(True, writable=not study.read_only)
         self.training.set_study(study)
         self.models.set_study(study)
         if study.read_only:
@@ -117,6 +123,7 @@ class StudyActions(CaseActions):
     def _leave_study(self) -> None:
         if self.reviewer is None:
             return
+        self._forget_rating()
         self.navigator.stop()
         study = self.reviewer.study
         self.training.set_study(None)
@@ -208,10 +215,14 @@ class StudyActions(CaseActions):
             self.training.refresh()
             self.reviewer.refresh_rows(self._open_first)
 
+    def _show_reader(self) -> None:
+        for panel in (self.review, self.rating):
+            panel.show_reader(self.reader)
+
     def _change_reader(self, name: str) -> None:
         study = self.study
         self.reader = name
-        self.review.show_reader(name)
+        self._show_reader()
         try:
             set_reader_name(name)
         except OSError as error:

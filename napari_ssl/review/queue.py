@@ -40,6 +40,16 @@ def _sorted_by(rows: Iterable[QueueRow], value: Callable[[QueueRow], float | Non
     return sorted(rows, key=key)
 
 
+def worst_qc_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
+    """Lowest P(good) of the QC classifier first: where correcting, or rejecting, is most likely needed."""
+    return _sorted_by(rows, lambda r: r.probability_good)
+
+
+def best_qc_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
+    """Highest P(good) first, the best in class (Ruijsink 2020, Sec. 2.3): candidates for the next training."""
+    return _sorted_by(rows, lambda r: None if r.probability_good is None else -r.probability_good)
+
+
 def worst_confidence_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
     """Lowest mean confidence first: most is learned from these (uncertainty sampling)."""
     return _sorted_by(rows, lambda r: r.mean_confidence)
@@ -82,6 +92,8 @@ ORDERS: dict[str, Callable[[Sequence[QueueRow]], list[QueueRow]]] = {
     "best-confidence-first": best_confidence_first,
     "most-changed-first": most_changed_first,
     "foreground-aware-random": foreground_aware_random,
+    "worst-qc-first": worst_qc_first,
+    "best-qc-first": best_qc_first,
     "case-id": by_case_id,
 }
 """Orders by name, as they are shown."""

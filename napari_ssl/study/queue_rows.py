@@ -35,7 +35,7 @@ class QueueRow:
     state : ReviewState
         For the reader that was asked for.
     mean_confidence : float or None
-        Of the newest proposal, 0 to 1.
+        Of the labels that the review shows, 0 to 1; None for those that a person painted.
     lv_ef, rv_ef : float or None
         Ejection fractions in percent of the labels that the review shows.
     disagreement : float or None
@@ -193,7 +193,7 @@ def _queue_row(
         group=case.group,
         split=Split(case.split),
         state=state,
-        mean_confidence=proposal and proposal.mean_confidence,
+        mean_confidence=shown and shown.mean_confidence,
         lv_ef=shown and shown.lv_ef,
         rv_ef=shown and shown.rv_ef,
         disagreement=proposal and proposal.disagreement,

@@ -5,11 +5,16 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import napari
 import pytest
 from gui_cases import SHAPE, add_model, beating_disc, geometry_of, propose
+from gui_driver import READER, Driver
+from qtpy.QtWidgets import QApplication
 
 from napari_ssl.core.case import Split
 from napari_ssl.core.label_scheme import PRESETS
+from napari_ssl.gui import compat
+from napari_ssl.gui.workspace import add_workspace
 from napari_ssl.io.images import write_volume
 from napari_ssl.io.layouts import ImportItem
 from napari_ssl.study.study import Study
@@ -49,3 +54,24 @@ def review_study(tmp_path, study_template):
     with Study.open(tmp_path / "study") as study:
         assert all(tmp_path in Path(case.image_path).parents for case in study.cases())
         yield study
+
+
+@pytest.fixture(scope="session")
+def workspace(qapp):
+    """One window for the tests of several files: making it takes longer than using it, and napari bears but one."""
+    viewer = napari.Viewer(show=True)
+    compat.main_window(viewer).resize(1280, 800)
+    widget = add_workspace(viewer, reader=READER)
+    yield Driver(viewer, widget)
+    widget.close_workspace()
+    viewer.close()
+
+
+@pytest.fixture
+def window(workspace, review_study):
+    workspace.widget.set_study(Study.open(review_study.folder))
+    workspace.wait_for("case0")
+    QApplication.processEvents()
+    workspace.canvas.setFocus()
+    yield workspace
+    workspace.widget.set_study(None)

@@ -4,9 +4,11 @@ from qtpy.QtTest import QTest
 
 from napari_ssl.core.case import Split
 from napari_ssl.core.decision import ReviewState
-from napari_ssl.gui.queue_model import TO_DO
+from napari_ssl.gui.queue_model import COLUMNS, TO_DO
 from napari_ssl.gui.queue_panel import QueuePanel
 from napari_ssl.study.queue_rows import QueueRow
+
+EF = [title for title, *_ in COLUMNS].index("EF")
 
 
 def rows(n):
@@ -41,7 +43,7 @@ def test_ten_thousand_cases_are_shown_filtered_and_sorted(panel):
     assert len(panel.model.rows) == 10_000
     panel.search.setText("case00")
     panel.order.setCurrentIndex(2)
-    panel._sort_by(3)
+    panel._sort_by(EF)
     assert len(panel.model.rows) == 1000
 
 
@@ -53,10 +55,10 @@ def test_least_confident_come_first_and_unknown_last(panel):
 
 def test_a_heading_sorts_by_its_column_both_ways_with_unknown_values_last(panel):
     panel.set_rows(rows(50))
-    panel._sort_by(3)
+    panel._sort_by(EF)
     known = [r.lv_ef for r in panel.model.rows if r.lv_ef is not None]
     assert known == sorted(known)
-    panel._sort_by(3)
+    panel._sort_by(EF)
     assert [r.lv_ef for r in panel.model.rows[: len(known)]] == sorted(known, reverse=True)
     assert panel.model.rows[-1].lv_ef is None
     panel.order.setCurrentIndex(4)

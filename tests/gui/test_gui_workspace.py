@@ -1,12 +1,12 @@
 """The whole window, driven by real key presses and mouse events."""
 
 import time
+from pathlib import Path
 
-import napari
 import numpy as np
 import pytest
 from gui_cases import add_model, beating_disc, propose
-from gui_driver import ALT, CTRL, READER, SHIFT, Driver, wait
+from gui_driver import ALT, CTRL, READER, SHIFT, wait
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -18,31 +18,9 @@ from napari_ssl.gui import compat
 from napari_ssl.gui.loaded_case import load_case
 from napari_ssl.gui.session import ReviewSession
 from napari_ssl.gui.view_memory import ViewMemory
-from napari_ssl.gui.workspace import add_workspace
 from napari_ssl.io.images import read_image
 from napari_ssl.study.journal import EditJournal
 from napari_ssl.study.study import Study
-
-
-@pytest.fixture(scope="module")
-def workspace(qapp):
-    """One window for many tests: making it takes longer than using it."""
-    viewer = napari.Viewer(show=True)
-    compat.main_window(viewer).resize(1280, 800)
-    widget = add_workspace(viewer, reader=READER)
-    yield Driver(viewer, widget)
-    widget.close_workspace()
-    viewer.close()
-
-
-@pytest.fixture
-def window(workspace, review_study):
-    workspace.widget.set_study(Study.open(review_study.folder))
-    workspace.wait_for("case0")
-    QApplication.processEvents()
-    workspace.canvas.setFocus()
-    yield workspace
-    workspace.widget.set_study(None)
 
 
 def test_opens_the_least_confident_case_at_end_diastole(window):
@@ -218,6 +196,10 @@ def test_ctrl_backspace_takes_the_last_decision_back_and_reopens_the_case(window
     window.press(Qt.Key.Key_Backspace, CTRL)
     window.wait_for("case0")
     assert review_study.decisions("case0")[-1].verdict is Verdict.TAKE_BACK
+    assert window.session.loaded.segmentation.source is Source.REFINED
+    [show] = window.widget.banner.buttons
+    show.click()
+    wait(lambda: window.session.loaded is not None and window.session.loaded.segmentation.source is Source.CORRECTED)
     assert np.array_equal(window.session.loaded.labels, painted)
 
 
@@ -377,8 +359,6 @@ def test_a_save_that_fails_while_the_study_is_closed_is_told(window, review_stud
 
 
 def test_an_unreadable_image_is_told_and_the_review_goes_on(window, review_study):
-    from pathlib import Path
-
     Path(review_study.case("case2").image_path).write_bytes(b"broken")
     window.widget.reviewer.loader.forget()
     window.widget.open_case("case2")
@@ -389,6 +369,21 @@ def test_an_unreadable_image_is_told_and_the_review_goes_on(window, review_study
     window.press(Qt.Key.Key_N)
     window.wait_for("case3")
     assert not window.widget.start_page.isVisible()
+
+
+def test_the_labels_of_an_unreadable_image_can_be_rejected(window, review_study):
+    Path(review_study.case("case2").image_path).write_bytes(b"broken")
+    window.widget.reviewer.loader.forget()
+    window.widget.open_case("case2")
+    wait(lambda: window.widget.banner.kind == "error" and "case2" in window.widget.banner.text)
+    window.press(Qt.Key.Key_R)
+    assert window.widget.review.reasons.isVisible()
+    window.press(Qt.Key.Key_1)
+    window.wait_for("case3")
+    window.wait_saved()
+    [decision] = review_study.decisions("case2")
+    assert (decision.verdict, decision.reason) == (Verdict.REJECT, review_study.reject_reasons[0])
+    assert decision.segmentation_id == review_study.proposal("case2").id
 
 
 def test_new_labels_from_a_retrained_model_are_announced(window, review_study, tmp_path):
