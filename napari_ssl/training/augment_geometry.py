@@ -15,7 +15,7 @@ from torch.nn import functional
 from napari_ssl.training.augment_random import chosen, normal, uniform
 from napari_ssl.training.recipes import Recipe
 
-__all__ = ["cell_distortion", "mirrored", "plane_grid", "positions", "radial_distortion", "volume_grid"]
+__all__ = ["cell_distortion", "mirrored", "plane_grid", "positions", "radial_factor", "volume_grid"]
 
 _ELASTIC_NODES = 7
 _CELLS = 5  # per axis, as in Albumentations
@@ -55,8 +55,8 @@ def cell_distortion(n_pixels: int, steps: Tensor) -> Tensor:
     return ends[:, cell] + (place - cell) * (ends[:, cell + 1] - ends[:, cell])
 
 
-def radial_distortion(x: Tensor, y: Tensor, k: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
-    """Multiply positions by 1 + k r² + k r⁴, r in widths of the image (Albumentations, OpticalDistortion).
+def radial_factor(x: Tensor, y: Tensor, k: Tensor, ratio: float) -> Tensor:
+    """Return 1 + k r² + k r⁴ by which positions are multiplied, r in widths (Albumentations, OpticalDistortion).
 
     Parameters
     ----------
@@ -68,8 +68,7 @@ def radial_distortion(x: Tensor, y: Tensor, k: Tensor, ratio: float) -> tuple[Te
         Height over width.
     """
     squared = (x / 2) ** 2 + (y / 2 * ratio) ** 2
-    factor = 1 + k * squared * (1 + squared)
-    return x * factor, y * factor
+    return torch.addcmul(squared, squared, squared).mul_(k).add_(1)
 
 
 def plane_grid(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
@@ -80,7 +79,7 @@ def plane_grid(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Te
     device, dtype = images.device, images.dtype
     x = positions(width, device, dtype)[None, None, :]
     y = positions(height, device, dtype)[None, :, None]
-    x, y = _distorted(x, y, n, recipe, generator)
+    x, y = _stretched(x, y, n, recipe, generator)
     # Rotation acts on pixels; the coordinates are per half axis, hence the ratios. Written out instead of
     # `affine_grid`, whose products of tiny matrices cost more than the sampling.
     terms = torch.stack(
@@ -97,6 +96,12 @@ def plane_grid(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Te
     grid = torch.empty((n, 2, height, width), device=device, dtype=dtype)
     torch.add(terms[0] * x, terms[2] * y + terms[4], out=grid[:, 0])
     torch.add(terms[1] * x, terms[3] * y + terms[5], out=grid[:, 1])
+    barrelled = chosen(n, recipe.optical_p, generator, device)
+    if len(barrelled):  # rotation and scaling are linear, so the factor may come after them
+        k = uniform((len(barrelled), 1, 1), -recipe.optical_limit, recipe.optical_limit, generator).to(device)
+        factor = radial_factor(*(t.expand(n, -1, -1)[barrelled] for t in (x, y)), k, height / width)
+        middle = terms[4:].transpose(0, 1)[barrelled]
+        grid[barrelled] = torch.lerp(middle, grid[barrelled], factor[:, None])
     bent = chosen(n, recipe.elastic_p, generator, device)
     if len(bent):
         grid[bent] += _bending(len(bent), recipe.elastic_sd_px, (height, width), generator, device)
@@ -114,20 +119,14 @@ def _rotation(n: int, recipe: Recipe, generator: torch.Generator) -> tuple[Tenso
     return torch.cos(angle) * zoom, torch.sin(angle) * zoom
 
 
-def _distorted(x: Tensor, y: Tensor, n: int, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Positions ``(1 or n, 1 or Y, X)`` and ``(1 or n, Y, 1 or X)`` after distortion of cells and of the optics."""
-    height, width, device = y.shape[1], x.shape[2], x.device
-    if recipe.grid_p:
-        is_picked = (torch.rand(n, generator=generator) < recipe.grid_p)[:, None]
-        changes = [uniform((n, _CELLS), -recipe.grid_limit, recipe.grid_limit, generator) for _ in range(2)]
-        steps = [(1 + change * is_picked).to(device) for change in changes]
-        x, y = cell_distortion(width, steps[0])[:, None, :], cell_distortion(height, steps[1])[:, :, None]
-    picked = chosen(n, recipe.optical_p, generator, device)
-    if len(picked):
-        k = uniform((len(picked),), -recipe.optical_limit, recipe.optical_limit, generator).to(device)
-        x, y = x.expand(n, height, width).clone(), y.expand(n, height, width).clone()
-        x[picked], y[picked] = radial_distortion(x[picked], y[picked], k[:, None, None], height / width)
-    return x, y
+def _stretched(x: Tensor, y: Tensor, n: int, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Positions ``(1 or n, 1, X)`` and ``(1 or n, Y, 1)`` after the distortion of cells."""
+    if not recipe.grid_p:
+        return x, y
+    picked = (torch.rand(n, generator=generator) < recipe.grid_p)[:, None]
+    changes = [uniform((n, _CELLS), -recipe.grid_limit, recipe.grid_limit, generator) for _ in range(2)]
+    along_x, along_y = ((1 + change * picked).to(x.device) for change in changes)
+    return cell_distortion(x.shape[2], along_x)[:, None, :], cell_distortion(y.shape[1], along_y)[:, :, None]
 
 
 def _bending(
