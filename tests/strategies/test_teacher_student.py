@@ -165,7 +165,8 @@ def test_teacher_is_the_best_three_on_the_folds_that_they_have_not_seen():
 def test_student_learns_from_both_sets_with_its_own_rate_and_batches():
     lab = RecordingLab("abcde", "xyz", dice={f"fit {n}": 0.5 for n in range(1, 6)})
     lab.rejected, lab.corrected = {"x"}, {"y"}
-    TeacherStudent(TeacherStudentParameters()).run(lab)
+    paper = from_mapping(TeacherStudentParameters, preset_values(ENTRY, "paper", {}))
+    TeacherStudent(paper).run(lab)
     student = lab.fits[-1]
     assert names(student["items"]) == ["a", "b", "c", "d", "e", "y"]
     assert [(i.case_id, i.label_hash) for i in student["unlabelled"]] == [("z", "z_pseudo")]
@@ -173,6 +174,12 @@ def test_student_learns_from_both_sets_with_its_own_rate_and_batches():
     assert student["method"].n_unlabelled == 20 and student["start"] is None
     assert not lab.kept_soft
     assert lab.planned == (3000 * 40 // 40,) * 5 + (400 * 50 // 20,)
+
+
+def test_student_has_the_teachers_rate_and_batches_unless_it_is_given_others():
+    lab = RecordingLab("abcde", "x", dice={f"fit {n}": 0.5 for n in range(1, 6)})
+    TeacherStudent(TeacherStudentParameters(batch_size=10, learning_rate=1e-3)).run(lab)
+    assert (lab.fits[-1]["parameters"].batch_size, lab.fits[-1]["parameters"].learning_rate) == (10, 1e-3)
 
 
 def test_soft_pseudo_labels_keep_the_probabilities():

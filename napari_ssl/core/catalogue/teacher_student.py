@@ -58,10 +58,18 @@ class TeacherStudentParameters(FitParameters):
         source=f"{_BALDEON}, Table 3: 200 epochs, each step of which is two updates",
     )
     student_batch_size: int = parameter(
-        20, "Slices per optimiser step of the student", low=1, high=512, source=f"{_BALDEON}, Table 3"
+        0,
+        "Slices per optimiser step of the student (0: as the teachers)",
+        low=0,
+        high=512,
+        source=f"20 in {_BALDEON}, Table 3",
     )
     student_learning_rate: float = parameter(
-        1e-5, "Learning rate of the student", low=1e-7, high=1, source=f"{_BALDEON}, Table 3"
+        0.0,
+        "Learning rate of the student (0: as the teachers)",
+        low=0,
+        high=1,
+        source=f"1e-5 in {_BALDEON}, Table 3",
     )
     pseudo_labels: str = parameter(
         "hard",
@@ -108,7 +116,11 @@ ENTRY = StrategyEntry(
     network="res-unet",
     uses_unlabelled=True,
     presets={
-        "paper": {"augmentation": "albumentations"},
+        "paper": {
+            "augmentation": "albumentations",
+            "student_batch_size": 20,
+            "student_learning_rate": 1e-5,
+        },
         "quick": {
             "folds": 3,
             "teacher_duration": "200 iterations",
@@ -116,7 +128,6 @@ ENTRY = StrategyEntry(
             "batch_size": 20,
             "optimiser": "adamw",
             "learning_rate": 1e-3,
-            "student_learning_rate": 5e-4,
             "weight_decay": 1e-4,
             "beta1": 0.9,
             "warm_start": True,
