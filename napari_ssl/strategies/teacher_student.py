@@ -33,8 +33,9 @@ Open in the paper, settled here
 Departures
     By default the residual U-Net, the study's own preprocessing and augmentation without mirroring, since that suits
     hearts; the student's learning rate and batches are the teachers' unless they are given, so that one recipe can be
-    set for every arm of a comparison. Durations count updates of the weights, so that 200 epochs of two updates each are 400 here. Slices keep
-    the distance they have, and volumes are not cut to 123 of them: a 2D network never sees it.
+    set for every arm of a comparison. Durations count updates of the weights, so that 200 epochs of two updates each
+    are 400 here. Slices keep the distance they have, and volumes are not cut to 123 of them: a 2D network never sees
+    it.
     With fewer labelled subjects than folds there are as many folds as subjects, and they share the steps; a single
     subject's only teacher learns from all there is.
     In the clinician's version `lab.review` lets a policy decide about each pseudo-label, corrected ones count as
