@@ -70,6 +70,8 @@ class TrainingItem:
     ed_frame, es_frame : int or None
         For clinical indices in evaluations.
     frame_interval_ms : float or None
+    group : str or None
+        Diagnosis, scanner or the like, for selections that are balanced over such.
     soft_path, soft_hash : str or None
         Class probabilities of the frames, 8 bits each, and their SHA-256 (`training.item_labels.write_soft_labels`).
     proposed_by : str or None
@@ -89,6 +91,7 @@ class TrainingItem:
     ed_frame: int | None = None
     es_frame: int | None = None
     frame_interval_ms: float | None = None
+    group: str | None = None
     soft_path: str | None = None
     soft_hash: str | None = None
     proposed_by: str | None = None

@@ -104,6 +104,7 @@ def _item(
         ed_frame=case.ed_frame,
         es_frame=case.es_frame,
         frame_interval_ms=case.frame_interval_ms,
+        group=case.group,
         proposed_by=proposed_by,
     )
 

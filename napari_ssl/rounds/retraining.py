@@ -53,7 +53,7 @@ def run(spec: TrainingSpec, run_folder: Path, emit: Emit, should_stop: ShouldSto
     weights = run_folder / "output" / "weights.safetensors"
     weights.parent.mkdir(parents=True, exist_ok=True)
     save_weights(network, weights, {"network": spec.network, "strategy": spec.strategy})
-    card = _card(spec, lab, hash_file(weights), metrics, device)
+    card = _card(spec, lab, theta, hash_file(weights), metrics, device)
     card["confidence_hash"] = _keep_confidence_network(theta, weights, card["weights_hash"])
     write_document(weights.with_name("card.json"), card)
     return {
@@ -90,7 +90,7 @@ def _parents(spec: TrainingSpec, lab: Lab) -> list[str]:
 
 
 def _card(
-    spec: TrainingSpec, lab: Lab, weights_hash: str, metrics: dict[str, Any], device: torch.device
+    spec: TrainingSpec, lab: Lab, theta: Any, weights_hash: str, metrics: dict[str, Any], device: torch.device
 ) -> dict[str, Any]:
     return {
         "format": 1,
@@ -102,6 +102,8 @@ def _card(
         "policy": spec.policy,
         "policy_parameters": {k: v for k, v in spec.policy_parameters.items() if k != "references"},
         "pseudo_label_crf_backend": lab.crf_backend,
+        "selections": lab.selections,
+        "qc_classifier": spec.qc.classifier_id if spec.qc else None,
         "network": spec.network,
         "network_parameters": dict(spec.network_parameters),
         "preprocessing": dataclasses.asdict(spec.preprocessing),
@@ -113,6 +115,7 @@ def _card(
         "training_cases": [[i.case_id, i.role.value, i.label_hash] for i in spec.items],
         "counts": dict(Counter(i.role.value for i in spec.items)),
         "metrics": {split: summary["mean"] for split, summary in metrics.items()},
+        "validation_loss": lab.validation_loss(theta) if isinstance(theta, Theta) else None,
         **device_record(device),
         "napari_ssl": __version__,
     }

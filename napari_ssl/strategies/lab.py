@@ -18,15 +18,18 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from napari_ssl.core.catalogue import FitParameters
 from napari_ssl.errors import SpecError
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_file
+from napari_ssl.measures.selection import balanced, best_in_class, difficulty_classes
 from napari_ssl.networks import save_weights
 from napari_ssl.qc.score import Scorer
 from napari_ssl.strategies.frames import spread_frames
@@ -37,7 +40,7 @@ from napari_ssl.strategies.policies import make_policy
 from napari_ssl.strategies.references import read_reference
 from napari_ssl.strategies.reviewing import Parked, clinicians_judgements, judged, proposal_of
 from napari_ssl.strategies.theta import Ensemble, Theta
-from napari_ssl.training.loop import FitResult, fit
+from napari_ssl.training.loop import FitResult, Stopped, fit
 from napari_ssl.training.method import Method
 
 __all__ = ["Ensemble", "Lab", "Parked", "SoftLabels", "Theta"]
@@ -143,6 +146,45 @@ class Lab(LabLabels):
         shutil.rmtree(weights.with_name("checkpoints"), ignore_errors=True)
         return done
 
+    def build(
+        self,
+        make: Callable[[Callable[[str], None]], Mapping[str, Tensor]],
+        *,
+        items: ItemSet,
+        settings: Mapping[str, Any],
+        step: str,
+    ) -> Theta:
+        """Keep a state of the network that is made from items without optimisation, such as a set of atlases; durable.
+
+        Parameters
+        ----------
+        make : callable
+            Returns the state; calls what it is given with words about its progress, where the run may stop.
+        settings : mapping
+            What the state depends on besides the items (plain JSON).
+
+        Raises
+        ------
+        Stopped
+            On request, before the state was complete; the step is done anew then.
+        """
+        folder = self.steps_folder / self._step_key("build", items, dict(settings), [])[:16]
+        weights = folder / "weights.safetensors"
+
+        def tell(words: str) -> None:
+            if self.should_stop():
+                raise Stopped(f"{step}: stopped on request")
+            self._progress(f"{step}: {words}", 0, {})
+
+        with self._working_in(folder) as work:
+            done = read_document(folder / "done.json")
+            if done is None:
+                work.worked = True
+                save_weights(make(tell), weights, {"network": self.spec.network, "step": step})
+                done = {"step": step, "weights_hash": hash_file(weights)}
+                write_document(folder / "done.json", done)
+        return Theta(path=weights, hash=done["weights_hash"])
+
     def review(self, labels: ItemSet, *, step: str) -> ItemSet:
         """Let the order's policy judge pseudo-labels; only accepted and corrected ones come back.
 
@@ -214,6 +256,32 @@ class Lab(LabLabels):
             self._scorer = Scorer(self.spec.qc.weights_path, self.spec.qc.weights_hash, self.spec.qc.card)
         curves = self.measure(labels)
         return dict(zip(curves, self._scorer.probabilities(list(curves.values())), strict=True))
+
+    def select(
+        self, labels: ItemSet, scores: Mapping[str, float], n: int, *, how: str = "best-in-class", step: str
+    ) -> ItemSet:
+        """Choose `n` cases by their scores, best first, and say why.
+
+        Parameters
+        ----------
+        labels : ItemSet
+            Label maps that `refine` made.
+        scores : mapping of case to probability of good
+        how : {"best-in-class", "balanced-groups", "balanced-difficulty"}
+            Difficulty is the network's mean confidence; groups are those of the cases.
+        step : str
+            What is being done, for people.
+        """
+        if how == "balanced-groups":
+            chosen = balanced(scores, n, {i.case_id: i.group for i in labels if i.group is not None})
+        elif how == "balanced-difficulty":
+            chosen = balanced(scores, n, difficulty_classes(self.mean_confidence(labels)))
+        else:
+            chosen = best_in_class(scores, n)
+        self.notice(f"{step}: {chosen.summary}")
+        self.selections.append({"step": step, "cases": list(chosen.case_ids), "why": dict(chosen.why)})
+        by_case = {i.case_id: i for i in labels}
+        return ItemSet(by_case[c] for c in chosen.case_ids)
 
     def draw(self, items: ItemSet, n: int) -> ItemSet:
         """Draw `n` cases at random, by the order's seed and the cases that there are; all when there are no more."""

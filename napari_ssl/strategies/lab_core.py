@@ -63,6 +63,7 @@ class LabCore:
         self.crf_backend: str | None = None
         self._scorer: Scorer | None = None
         self._work: dict[str, StepWork] = {}
+        self.selections: list[dict[str, Any]] = []
         self.reviewed: list[dict[str, Any]] = []
 
     def plan(self, *fit_iterations: int) -> None:

@@ -109,6 +109,11 @@ class LabLabels(LabCore):
             write_document(note, done)
         return done["dice"]
 
+    def mean_confidence(self, labels: ItemSet) -> dict[str, float]:
+        """Mean confidence of the network in the label maps that `refine` made, by case."""
+        notes = {i.case_id: read_document(Path(i.label_path).with_name(f"{i.case_id}.json")) for i in labels}
+        return {case_id: note["mean_confidence"] for case_id, note in notes.items() if note}
+
     def measure(self, labels: ItemSet) -> dict[str, dict[str, VolumeCurve]]:
         """Volume of every structure over the frames of every case: ``{case: {structure: curve}}``."""
         return {
@@ -147,4 +152,8 @@ class LabLabels(LabCore):
         if soft_path is not None and labelling.probabilities is not None:
             soft_hash = write_soft_labels(soft_path, labelling.probabilities)
         write_volume(path, labelling.labels, read_header(item.image_path).geometry)
-        return {"label_hash": hash_labels(labelling.labels), "soft_hash": soft_hash}
+        return {
+            "label_hash": hash_labels(labelling.labels),
+            "soft_hash": soft_hash,
+            "mean_confidence": float(labelling.confidence[list(item.frames)].mean()) / 255,
+        }

@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from napari_ssl.core.catalogue import STRATEGIES, preset_values
 from napari_ssl.core.label_scheme import PRESETS
-from napari_ssl.core.training import Preprocessing, Role, TrainingItem, TrainingSpec
+from napari_ssl.core.quality import QcParameters
+from napari_ssl.core.training import Preprocessing, QcReference, Role, TrainingItem, TrainingSpec
 from napari_ssl.io.images import hash_file, hash_labels
 
 SPACING = (8.0, 1.5, 1.5)
@@ -104,13 +105,37 @@ SHORT: dict[str, dict[str, Any]] = {
         "unlabelled_batch": 4,
         "ema": 0.5,
     },
+    "semi-qc-seg": {"duration": "8 iterations", "n_cases": 1},
     "weak-to-strong": {"duration": "10 iterations", "unlabelled_batch": 4, "threshold": 0.3},
 }
 """A few steps of every strategy; a strategy without an entry here fails the contract tests."""
 
 
+@pytest.fixture(scope="session")
+def curve_judge(tmp_path_factory: pytest.TempPathFactory) -> QcReference:
+    """A classifier of curves with random weights: whom it prefers is arbitrary, but always the same."""
+    from napari_ssl.qc.classifier import new_classifier
+    from napari_ssl.qc.inputs import N_PER_STRUCTURE
+    from napari_ssl.qc.store import save_classifier
+
+    folder = tmp_path_factory.mktemp("judge")
+    parameters = QcParameters(width=4, n_points=8)
+    network = new_classifier(3 * N_PER_STRUCTURE, parameters.width, parameters.n_points, seed=1)
+    card = {
+        "id": "judge",
+        "kind": "short-axis",
+        "threshold": 0.5,
+        "parameters": dataclasses.asdict(parameters),
+        "label_scheme": PRESETS["acdc"].to_dict(),
+        "calibration": {"slope": 1.0, "intercept": 0.0},
+    }
+    card = save_classifier(network, card, folder)
+    weights = folder / "weights.safetensors"
+    return QcReference(classifier_id="judge", weights_path=str(weights), weights_hash=card["weights_hash"], card=card)
+
+
 @pytest.fixture
-def make_spec(ring_files):
+def make_spec(ring_files, curve_judge):
     def make(strategy: str, **changes: Any) -> TrainingSpec:
         overrides = {"batch_size": 4, "validate_every": 4, "learning_rate": 3e-3, **SHORT[strategy]}
         overrides |= changes.pop("parameters", {})
@@ -127,6 +152,7 @@ def make_spec(ring_files):
                 if r.has_labels or STRATEGIES[strategy].uses_unlabelled
             ),
             validation=(item("v", ring_files, Role.LABELLED),),
+            qc=curve_judge if STRATEGIES[strategy].uses_qc else None,
             seed=3,
             device="cpu",
         )

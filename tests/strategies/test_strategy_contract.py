@@ -62,6 +62,7 @@ WEIGHT_0 = {
     "self-labelling": {"lam": 0.0, "second_phase": "2 epochs"},
     "teacher-student": {"unlabelled_weight": 0.0},
     "asdnet": {"lambda_1": 0.0, "lambda_2": 0.0},
+    "semi-qc-seg": {"arm": "half"},
     "weak-to-strong": {"unlabelled_weight": 0.0},
 }
 """Parameters by which the unlabelled term vanishes."""
@@ -98,6 +99,7 @@ LEARNING = {
     "teacher-student": {"teacher_duration": "60 iterations", "student_duration": "80 iterations", "best": 2},
     "asdnet": {"duration": "100 iterations", "xavier": False},
     "mean-teacher-copy-paste": {"initial": "60 iterations", "duration": "40 iterations"},
+    "semi-qc-seg": {"duration": "60 iterations"},
     "weak-to-strong": {"duration": "80 iterations"},
 }
 

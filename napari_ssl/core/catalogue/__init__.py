@@ -14,6 +14,7 @@ from napari_ssl.core.catalogue import (
     asdnet,
     mean_teacher_copy_paste,
     self_labelling,
+    semi_qc_seg,
     supervised,
     teacher_student,
     weak_to_strong,
@@ -76,5 +77,6 @@ STRATEGIES: Mapping[str, StrategyEntry] = by_name(
     self_labelling.ENTRY,
     teacher_student.ENTRY,
     mean_teacher_copy_paste.ENTRY,
+    semi_qc_seg.ENTRY,
     weak_to_strong.ENTRY,
 )
