@@ -8,11 +8,14 @@ over the labelled set L: the expert's labels and, in the clinician's version, th
 
 Defaults
     Dice + cross-entropy, polynomial decay and the kinds of strong augmentation: Isensee et al., Nature Methods 2021.
-    ``--preset paper`` gives Bai's supervised arm (SGD 0.001, cross-entropy, 500 epochs).
+    ``--preset paper`` gives Bai's supervised arm (SGD 0.001, cross-entropy, 500 epochs). ``--preset strong`` gives the
+    recipe of Isensee et al. with their network: deep supervision, instance normalisation, SGD 0.01 with momentum 0.99,
+    weight decay 3e-5. Every other strategy begins with the same augmentation, loss and schedule, and takes the same
+    network with ``--network dyn-unet``.
 
 Departures
-    From Isensee et al.: a small 2D residual U-Net without deep supervision, AdamW instead of SGD with Nesterov
-    momentum, no mirroring (`training.augment` says why), batches of 20 slices. ``quick`` begins with the study's
+    From Isensee et al., by default: a small 2D residual U-Net without deep supervision, AdamW instead of SGD with
+    Nesterov momentum (``strong``: plain momentum), no mirroring (`training.augment` says why), batches of 20 slices. ``quick`` begins with the study's
     promoted model.
 """
 

@@ -32,7 +32,9 @@ ENTRY = StrategyEntry(
     module="napari_ssl.strategies.supervised:Supervised",
     network="res-unet",
     uses_unlabelled=False,
+    preset_network={"strong": "dyn-unet"},
     presets={
+        "strong": {"optimiser": "sgd", "learning_rate": 0.01, "momentum": 0.99, "weight_decay": 3e-5},
         "quick": {"duration": "400 iterations", "from_scratch": False, "learning_rate": 5e-4},
         "paper": {
             "duration": "500 epochs",
