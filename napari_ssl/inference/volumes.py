@@ -115,6 +115,8 @@ def slide(
     def predict(windows: Tensor) -> Tensor:
         if should_stop():
             raise StoppedInside
+        if runner.meter is not None and (excess := runner.meter.passed_limit()) is not None:
+            raise torch.OutOfMemoryError(f"out of memory: {excess:.0f} MB")  # begin anew with fewer windows at once
         return runner.softmax(windows).cpu()
 
     while True:
