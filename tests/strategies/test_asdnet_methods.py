@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -307,12 +306,3 @@ def test_each_arm_of_table_2_is_what_the_paper_says(arm, kind, beta, lambdas, n)
 def test_every_arm_has_an_identity_of_its_own():
     made = [str(AsdNet(AsdNetParameters(arm=arm))._method(True, 8).identity()) for arm in ARMS if arm != "semi-fcn"]
     assert len(set(made)) == len(made)
-
-
-def area_under_the_curve(score: np.ndarray, is_positive: np.ndarray) -> float:
-    """Probability that a positive scores above a negative one (Mann–Whitney), ties counted half."""
-    values, inverse = np.unique(score, return_inverse=True)
-    counts = np.bincount(inverse, minlength=len(values))
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    n, m = is_positive.sum(), (~is_positive).sum()
-    return float((rank[is_positive].sum() - n * (n + 1) / 2) / (n * m))
