@@ -24,7 +24,19 @@ class CurveClassifier(nn.Module):
         self.dense = nn.Linear(n_channels, width)
         self.lstm = nn.LSTM(width, width, num_layers=3, batch_first=True)
         self.output = nn.Linear(2 * width, 1)
+        self._begin_by_remembering()
         self.register_buffer("baseline", torch.zeros(n_points, n_channels))
+
+    def _begin_by_remembering(self) -> None:
+        """Forget gates begin open and recurrent weights orthogonal: the layers learn sooner (Jozefowicz 2015)."""
+        width = self.lstm.hidden_size
+        for layer in range(self.lstm.num_layers):
+            recurrent = getattr(self.lstm, f"weight_hh_l{layer}")
+            for gate in range(4):
+                nn.init.orthogonal_(recurrent.data[gate * width : (gate + 1) * width])
+            for name in ("bias_ih", "bias_hh"):
+                nn.init.zeros_(getattr(self.lstm, f"{name}_l{layer}"))
+            getattr(self.lstm, f"bias_ih_l{layer}").data[width : 2 * width] = 1.0
 
     def forward(self, curves: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Classify; without `lengths` all points count."""

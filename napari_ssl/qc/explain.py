@@ -21,7 +21,8 @@ from napari_ssl.qc.store import Classifier
 
 __all__ = ["Explanation", "integrated_gradients", "occlusion"]
 
-_STEPS = 128
+_STEPS = (64, 128, 256, 512, 1024)
+_GAP = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,13 +57,14 @@ def _names(classifier: Classifier, scheme: LabelScheme) -> list[str | None]:
 
 
 def integrated_gradients(
-    classifier: Classifier, curves: Mapping[str, Any], scheme: LabelScheme | None = None, *, steps: int = _STEPS
+    classifier: Classifier, curves: Mapping[str, Any], scheme: LabelScheme | None = None
 ) -> Explanation:
     """Attribute a score by integrated gradients (Sundararajan et al., ICML 2017, Eq. 1).
 
     The path goes straight from the mean of the good training curves to these curves, in the space of the prepared
     inputs; a structure's ratio, jump and flag are added up and brought back to the frames. Completeness: the
-    attributions sum to the difference of the two logits, up to the error of the `steps` midpoints.
+    attributions sum to the difference of the two logits; the path is divided more finely until they do to 2 %, or into
+    1,024 steps.
 
     Raises
     ------
@@ -80,17 +82,28 @@ def integrated_gradients(
         matrix = torch.from_numpy(resampling_matrix(len(baseline), end.shape[1]))
         baseline = matrix @ baseline
     begin = baseline[None]
-    shares = (torch.arange(steps) + 0.5) / steps
-    path = (begin + shares[:, None, None] * (end - begin)).requires_grad_(True)
     network = classifier.network
-    (gradient,) = torch.autograd.grad((-network(path)).sum(), path)
-    attribution = (gradient.mean(dim=0) * (end - begin)[0]).double().numpy()
     with torch.inference_mode():
         logit, baseline_logit = -float(network(end)[0]), -float(network(begin)[0])
+    for steps in _STEPS:
+        attribution = _path_integral(network, begin, end, steps)
+        gap = abs(float(attribution.sum()) - (logit - baseline_logit))
+        if gap <= _GAP * max(1.0, abs(logit - baseline_logit)):
+            break
     frames = back_to_frames(attribution, volumes.shape[1], int(first[0]), length=parameters.length)
     return Explanation(
         attribution=_by_structure(frames, _names(classifier, names)), logit=logit, baseline_logit=baseline_logit
     )
+
+
+def _path_integral(network: Any, begin: Tensor, end: Tensor, steps: int) -> NDArray[np.float64]:
+    """Integrate the gradient of the logit of erroneous from `begin` to `end` (1, L, C) at Gauss-Legendre nodes."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    shares = torch.from_numpy((nodes + 1) / 2).float()
+    path = (begin + shares[:, None, None] * (end - begin)).requires_grad_(True)
+    (gradient,) = torch.autograd.grad((-network(path)).sum(), path)
+    mean = (gradient.double() * torch.from_numpy(weights / 2)[:, None, None]).sum(dim=0)
+    return (mean * (end - begin)[0].double()).numpy()
 
 
 def _by_structure(frames: NDArray[np.float64], names: list[str | None]) -> dict[str, NDArray[np.float64]]:

@@ -9,11 +9,12 @@ The rule, for curves V_k(t) of K structures in any unit, t = 0 … T − 1:
    frame that is wrong does not move the percentile.
 3. The cycle is turned so that it begins at end-diastole: the largest value of the reference curve after a circular mean
    over T/8 frames. It need not begin there in the acquisition.
-4. Beside each ratio stands its jump: the ratio less the mean of the frames before and after it. A frame that does not
-   belong to its neighbours shows there as it does to a reader's eye, whatever the shape of the curve.
+4. Beside each ratio stands its jump: the ratio less the mean of the frames before and after it, in tenths. A frame
+   that does not belong to its neighbours shows there as to a reader's eye, whatever the shape of the curve.
 5. ``resample``: T frames become N points of equal distance over the cycle, by straight lines where T <= N and by the
-   mean over each N-th of the cycle where T > N, so that no frame is skipped. ``mask``: the frames are kept, and shorter
-   cycles are padded behind their end.
+   mean over each N-th of the cycle where T > N; of the jumps the largest in each N-th is kept (the nearest where
+   T <= N), so that no single frame gets lost. ``mask``: the frames are kept, and shorter cycles are padded behind
+   their end.
 6. And a flag: 1 where the frame was labelled, 0 where it was filled or padded.
 
 Time is not used: the frames of a cine lie at equal distances over one beat.
@@ -45,6 +46,8 @@ __all__ = [
 SCALE_PERCENTILE = 95.0
 N_PER_STRUCTURE = 3
 """Channels per structure: ratio, jump and flag."""
+JUMP_UNIT = 0.1
+"""Jumps are ten times smaller than ratios; unless both are alike in size three LSTM layers do not begin to learn."""
 ALIGNMENT_SHARE = 8
 """The curve is averaged over T divided by this before its largest value is taken for end-diastole."""
 
@@ -135,7 +138,7 @@ def normalise(volumes: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArra
     ratios = filled / np.where(scale > 0, scale, 1.0)[:, None, None]
     first = np.argmax(_circular_mean(ratios[rows, reference], n_frames // ALIGNMENT_SHARE // 2 * 2 + 1), axis=1)
     order = (first[:, None] + np.arange(n_frames)) % n_frames
-    jumps = ratios - (np.roll(ratios, 1, axis=-1) + np.roll(ratios, -1, axis=-1)) / 2
+    jumps = (ratios - (np.roll(ratios, 1, axis=-1) + np.roll(ratios, -1, axis=-1)) / 2) / JUMP_UNIT
     together = np.concatenate([ratios, jumps, known], axis=1)
     turned = np.take_along_axis(together, order[:, None, :], axis=2)
     return turned.transpose(0, 2, 1).astype(np.float32), first
@@ -157,6 +160,23 @@ def resampling_matrix(n_frames: int, n_points: int) -> NDArray[np.float32]:
         overlap = np.minimum(edges[1:, None], frames + 1) - np.maximum(edges[:-1, None], frames)
         matrix = np.clip(overlap, 0, None) * n_points / n_frames
     return matrix.astype(np.float32)
+
+
+def _resample(part: NDArray[np.float32], n_points: int) -> NDArray[np.float32]:
+    """Step 5 for (N, T, 3K): weighted means of ratios and flags, the largest jump of each part of the cycle."""
+    n_frames, n_structures = part.shape[1], part.shape[2] // N_PER_STRUCTURE
+    matrix = resampling_matrix(n_frames, n_points)
+    result = np.matmul(matrix, part)
+    jumps = part[..., n_structures : 2 * n_structures]
+    if n_frames <= n_points:
+        nearest = np.rint(np.arange(n_points) * n_frames / n_points).astype(int) % n_frames
+        result[..., n_structures : 2 * n_structures] = jumps[:, nearest]
+        return result
+    for point in range(n_points):
+        within = jumps[:, matrix[point] > 0]
+        largest = np.abs(within).argmax(axis=1)
+        result[:, point, n_structures : 2 * n_structures] = np.take_along_axis(within, largest[:, None], axis=1)[:, 0]
+    return result
 
 
 def prepare(
@@ -181,7 +201,7 @@ def prepare(
     for n_frames, members in by_length.items():
         part, _ = normalise(np.stack([sets[n] for n in members]))
         if length == "resample":
-            inputs[members] = np.einsum("pt,ntc->npc", resampling_matrix(n_frames, n_points), part)
+            inputs[members] = _resample(part, n_points)
         else:
             inputs[members, :n_frames] = part
             lengths[members] = n_frames
