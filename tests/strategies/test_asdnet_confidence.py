@@ -15,7 +15,7 @@ from napari_ssl.networks.discriminators import ConfidenceNetwork
 from napari_ssl.strategies.asdnet_losses import confidence_mask, discriminator_loss
 from napari_ssl.training.losses import one_hot_of
 
-SIZE, SQUARE = 144, 16
+SIZE, SQUARE = 112, 16
 
 
 def maps(n, generator, sharpness):
