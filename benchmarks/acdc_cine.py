@@ -1,130 +1,157 @@
-"""The loop's training arms on the ACDC cine patients: 3, 7 and all labelled, and alternating-crf with 3 + unlabelled.
+"""All strategies on the ACDC cine patients with equal budgets: 3 labelled patients, the others unlabelled, three seeds.
 
-The first arm trains N steps on three labelled patients. Alternating-crf goes on from there for N steps (three
-alternations), and so does its control, which sees the three alone; 7 and all labelled take 2 N steps from scratch.
-Augmentation, loss, optimiser and post-processing (dense CRF) are the same. Every arm runs in a process of its own
-through the command line, so that time and memory are the program's.
+Builds a study of the cine patients (their validation patients become the test split, so that nothing in training sees
+them), runs ``napari-ssl compare`` on it and writes its table as Markdown. The same optimiser steps, batches, crop,
+augmentation, network and post-processing for every arm; ED and ES of the test patients are what is compared.
 
-    python benchmarks/acdc_cine.py --data FOLDER [--iterations N] [--seed 0] [--out FOLDER] [--json]
+    python benchmarks/acdc_cine.py --data FOLDER [--arms ARM,…] [--iterations 400] [--seeds 3] [--out FOLDER]
+                                   [--table benchmarks/acdc_cine.md] [-- OPTION OF COMPARE …]
 
-FOLDER holds the cine patients in the ACDC layout with ``cases.csv``; its validation patients are what is reported.
+FOLDER holds the cine patients in the ACDC layout with ``cases.csv``. The comparison is resumed when it is called again
+with the same ``--out``. What stands after ``--`` goes to the comparison as it is, for example
+``-- --rounds 3 --policy-set minutes=20`` (Dice against minutes) or ``-- --workers 2``.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import resource
+import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from napari_ssl.core.case import Split
+from napari_ssl.core.catalogue import STRATEGIES
+from napari_ssl.core.label_scheme import PRESETS
+from napari_ssl.core.training import Preprocessing
+from napari_ssl.io.layouts import scan
+from napari_ssl.study.study import Study
 
-def command(*words: str) -> Any:
-    """Run one ``napari-ssl`` command and return its JSON document."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "napari_ssl", *words, "--json"], stdout=subprocess.PIPE, check=True
-    )
-    return json.loads(done.stdout)
+RECIPE = {
+    "batch_size": "10",
+    "loss": "dice-cross-entropy",
+    "optimiser": "adamw",
+    "learning_rate": "0.001",
+    "schedule": "poly",
+    "weight_decay": "0.0001",
+    "augmentation": "strong",
+}
+"""Set in every arm that has it, so that arms differ in what they do with unlabelled cases and in nothing else."""
 
-
-def spread(ids: list[str], n: int) -> list[str]:
-    """Choose `n` of the ids evenly: ACDC numbers its five groups one after the other."""
-    return [ids[int(i * len(ids) / n)] for i in range(n)]
-
-
-def arms(ids: list[str], n: int) -> dict[str, list[str]]:
-    """Words for ``napari-ssl train`` by arm."""
-
-    def supervised(steps: int, labelled: list[str], *, goes_on: bool = False) -> list[str]:
-        words = ["--strategy", "supervised", "--set", f"duration={steps} iterations"]
-        words += ["--set", f"from_scratch={'no' if goes_on else 'yes'}"]
-        return words + (["--labelled", ",".join(labelled)] if labelled else [])
-
-    alternating = ["--strategy", "alternating-crf", "--preset", "quick", "--set", "learning_rate=0.001"]
-    alternating += ["--set", f"per_alternation={n // 3} iterations", "--labelled", ",".join(spread(ids, 3))]
-    return {
-        "supervised, 3 labelled, N steps": supervised(n, spread(ids, 3)),
-        "the same, N steps more": supervised(n, spread(ids, 3), goes_on=True),
-        "alternating-crf from there, N steps, 19 unlabelled": alternating,
-        "supervised, 7 labelled, 2 N steps": supervised(2 * n, spread(ids, 7)),
-        "supervised, 22 labelled, 2 N steps": supervised(2 * n, []),
-    }
+CROP = (112, 112)
 
 
-def run(data: Path, out: Path, iterations: int, seed: int) -> dict[str, Any]:
-    """Import, train every arm, gather the figures."""
-    study = str(out / "study")
-    command("study", "new", study, "--labels", "acdc", "--crop", "112", "112")
-    started = time.monotonic()
-    imported = command("study", "import", study, str(data), "--layout", "acdc")
-    report: dict[str, Any] = {
-        "import_seconds": round(time.monotonic() - started, 1),
-        "n_imported": len(imported["added"]),
-        "iterations": iterations,
-        "seed": seed,
-        "arms": {},
-    }
-    train_ids = sorted(_training_ids(study))
-    peak_before = 0.0
-    for name, words in arms(train_ids, iterations).items():
-        started = time.monotonic()
-        result = command("train", study, *words, "--seed", str(seed))
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        mean = result["metrics"]["validation"]["mean"]
-        report["arms"][name] = {
-            "dice": mean["dice"],
-            "mean_dice": mean["mean_dice"],
-            "hd95_mm": mean["hd95_mm"],
-            "ef_abs_error_points": mean["ef_abs_error_points"],
-            "seconds": round(time.monotonic() - started, 1),
-            "peak_memory_mib_at_most": round(max(peak, peak_before)),
-        }
-        peak_before = max(peak, peak_before)
-        sys.stderr.write(f"{name}: {report['arms'][name]}\n")
-    return report
+def make_study(data: Path, folder: Path) -> None:
+    """Import the patients once; validation patients are for testing."""
+    if folder.exists():
+        return
+    with Study.create(folder, label_scheme=PRESETS["acdc"], preprocessing=Preprocessing(crop_yx=CROP)) as study:
+        items = [
+            dataclasses.replace(item, split=Split.TEST) if item.split is Split.VALIDATION else item
+            for item in scan(data, "acdc")
+        ]
+        failed = study.add_cases(items).failed
+    if failed:
+        raise SystemExit(f"{len(failed)} patients could not be imported; the first: {failed[0][1]}")
 
 
-def _training_ids(study: str) -> list[str]:
-    from napari_ssl.core.case import Split
-    from napari_ssl.study.study import Study
-
-    with Study.open(study, read_only=True) as opened:
-        return [case.id for case in opened.cases(split=Split.TRAIN)]
+def default_arms() -> str:
+    """Every strategy that a comparison of training arms can hold: in two dimensions, without a classifier."""
+    names = [n for n, e in STRATEGIES.items() if not getattr(e, "uses_qc", False)]
+    return ",".join(["supervised", *(n for n in names if n != "supervised")])
 
 
-def table(report: dict[str, Any]) -> str:
-    """Return the figures as a Markdown table."""
-    rows = [
-        f"Import of {report['n_imported']} patients: {report['import_seconds']} s. "
-        f"N = {report['iterations']} optimiser steps, seed {report['seed']}.",
+def compare_words(study: Path, options: argparse.Namespace, out: Path) -> list[str]:
+    words = ["compare", str(study), "--arms", options.arms or default_arms(), "--seeds", str(options.seeds)]
+    words += ["--iterations", str(options.iterations), "--out", str(out), "--paper-protocol"]
+    words += ["--labelled", options.labelled] if options.labelled else ["--n-labelled", str(options.n_labelled)]
+    for name, value in RECIPE.items():
+        words += ["--set", f"{name}={value}"]
+    return words + options.more
+
+
+def markdown(document: dict[str, Any], words: list[str]) -> str:
+    """The table of a comparison for people who read text."""
+    plan, scores = document["plan"], document["scores"]
+    labelled = next(run["labelled"] for run in document["runs"] if run["arm"] == document["baseline"])
+    lines = [
+        "# ACDC cine: all strategies with equal budgets",
         "",
-        "| arm | Dice LV | Dice Myo | Dice RV | mean | EF error LV | EF error RV | time | memory |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"{plan['iterations']} optimiser steps for each arm, {len(plan['seeds'])} seeds; {', '.join(labelled)} labelled "
+        f"({len(document['subjects'])} test patients, ED and ES). Mean (SD) over patients; p: paired t-test of the mean "
+        f"Dice against {document['baseline']}, Holm; ± over seeds.",
+        "",
+        "| arm | "
+        + " | ".join(f"Dice {s}" for s in document["structures"])
+        + " | Dice | ± | change [95 %] | p | HD95 mm | ASD mm | NSD | EF error LV | EF error RV | training | memory |",
+        "|---|" + "---|" * (len(document["structures"]) + 12),
     ]
-    for name, arm in report["arms"].items():
-        dice, ef = arm["dice"], arm["ef_abs_error_points"]
-        rows.append(
-            f"| {name} | {dice['LV']:.3f} | {dice['Myo']:.3f} | {dice['RV']:.3f} | {arm['mean_dice']:.3f} | "
-            f"{ef['LV']:.1f} | {ef['RV']:.1f} | {arm['seconds']:.0f} s | {arm['peak_memory_mib_at_most']} MiB |"
-        )
-    return "\n".join(rows)
+    for arm in document["arms"]:
+        dice = [_mean_sd(scores["dice"][s][arm], 3) for s in document["structures"]]
+        whole = scores["dice"]["mean"][arm]
+        rest = [_mean_sd(scores[q]["mean"][arm], d) for q, d in (("hd95_mm", 1), ("asd_mm", 2), ("nsd", 3))]
+        ef = [_ef(document, arm, v) for v in ("lv", "rv")]
+        cost = document["efficiency"][arm]
+        spent = [f"{cost['training_seconds']:.0f} s", f"{cost['peak_memory_mib']:.0f} MiB"]
+        cells = [*dice, _mean_sd(whole, 3), _number(whole["seed_sd"], 3), *_change(whole), *rest, *ef, *spent]
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    lines += [f"\n{run}: failed, {why}" for run, why in document["failed"].items()]
+    for arm, points in document.get("minutes", {}).items():
+        lines.append(f"\n{arm}: " + ", ".join(f"{p['dice']:.3f} after {p['minutes']:.0f} min" for p in points))
+    return "\n".join([*lines, "", "```", "napari-ssl " + shlex.join(words), "```", ""])
+
+
+def _change(row: dict[str, Any]) -> list[str]:
+    against = row.get("against")
+    if not against or against["low"] is None:
+        return ["–", "–"]
+    interval = f"{against['difference']:+.3f} [{against['low']:+.3f}, {against['high']:+.3f}]"
+    return [interval, _number(against["t"]["p_holm"], 3)]
+
+
+def _ef(document: dict[str, Any], arm: str, ventricle: str) -> str:
+    row = document["clinical"].get(f"{ventricle}_ef_percent", {}).get("arms", {}).get(arm)
+    return "–" if row is None else _number(row["error"]["mean"], 1)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _mean_sd(row: dict[str, Any], digits: int) -> str:
+    return _number(row["mean"], digits) + (f" ({_number(row['sd'], digits)})" if row["sd"] is not None else "")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--iterations", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="keep the study here; by default it is temporary")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--arms", help="as napari-ssl compare; by default every strategy")
+    parser.add_argument("--iterations", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--n-labelled", type=int, default=3)
+    parser.add_argument("--labelled", help="CASE,… instead of a draw")
+    parser.add_argument("--out", type=Path, help="keep study and comparison here; by default they are temporary")
+    parser.add_argument("--table", type=Path, help="write the Markdown table here instead of printing it")
+    parser.add_argument("more", nargs="*", help="options of napari-ssl compare, after --")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        report = run(options.data.resolve(), options.out or Path(temporary), options.iterations, options.seed)
-    print(json.dumps(report) if options.json else table(report))
+        folder = (options.out or Path(temporary)).resolve()
+        make_study(options.data.resolve(), folder / "study")
+        words = compare_words(folder / "study", options, folder / "comparison")
+        status = subprocess.run([sys.executable, "-W", "ignore", "-m", "napari_ssl", *words]).returncode
+        if status:
+            raise SystemExit(status)
+        document = json.loads((folder / "comparison" / "comparison.json").read_text())
+    shown = ["STUDY" if w == str(folder / "study") else "OUT" if w == str(folder / "comparison") else w for w in words]
+    text = markdown(document, shown)
+    if options.table:
+        options.table.write_text(text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

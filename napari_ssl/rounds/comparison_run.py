@@ -126,6 +126,8 @@ def _reviewed(
         unit.policy_parameters,
         scheme=scheme,
         reference_of=lambda case: read_reference(unit.references, case),
+        score_of=None if spec.qc is None else lambda proposals: lab.score(labels),
+        operating_point=spec.qc.card["threshold"] if spec.qc else 0.5,
         seed=1000 * unit.seed + number,
     )
     judgements = policy.judge([proposal_of(i, scheme) for i in labels]) if policy else {}

@@ -19,7 +19,7 @@ from napari_ssl.errors import SpecError
 from napari_ssl.io.documents import read_document
 from napari_ssl.io.images import hash_file
 from napari_ssl.rounds.comparison_plan import Arm, ComparisonPlan
-from napari_ssl.rounds.orders import training_items, training_spec
+from napari_ssl.rounds.orders import qc_reference, training_items, training_spec
 from napari_ssl.study.study import Study
 
 __all__ = ["Unit", "draw_labelled", "make_units", "read_unit"]
@@ -133,6 +133,8 @@ def _unit(study: Study, plan: ComparisonPlan, arm: Arm, seed: int, references: R
         device=plan.device,
         labelled_only=labelled,
     )
+    if plan.rounds and plan.policy == "qc":
+        spec = dataclasses.replace(spec, qc=qc_reference(study))
     on_test = Split(plan.split) is Split.TEST
     evaluation = spec.evaluation if on_test else spec.validation
     if not evaluation:

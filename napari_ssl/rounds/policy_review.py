@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from napari_ssl.core.case import Split
 from napari_ssl.core.decision import Decision, Verdict
+from napari_ssl.core.quality import curve_kind
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import SpecError
 from napari_ssl.io.images import hash_file
@@ -57,15 +58,23 @@ def review_by_policy(
     from napari_ssl.strategies.references import read_reference
 
     reader = f"policy:{policy}"
+    proposals, segmentations = [], {}
+    classifier = study.classifier(curve_kind(study.label_scheme)) if policy == "qc" else None
+
+    def scores(_: Sequence[Proposal]) -> dict[str, float]:
+        known = study.scores([s.id for s in segmentations.values()])
+        return {case_id: known[s.id].probability_good for case_id, s in segmentations.items() if s.id in known}
+
     judge = make_policy(
         policy,
         values,
         scheme=study.label_scheme,
         reference_of=None if references is None else lambda case_id: read_reference(references, case_id),
+        score_of=scores if classifier is not None else None,
+        operating_point=classifier.threshold if classifier is not None else 0.5,
     )
     if judge is None:
         raise SpecError(f"policy {policy} leaves the decisions to people; open the workspace instead")
-    proposals, segmentations = [], {}
     for case in study.cases(split=Split.TRAIN):
         segmentation = study.proposal(case.id)
         if segmentation is None or study.reference(case.id) is not None:
