@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from napari_ssl.commands.drift import drift
 from napari_ssl.commands.options import JSON, SEED, STUDY, catching, names, report
 from napari_ssl.commands.ratings import ratings_group
 from napari_ssl.commands.work import _run
@@ -151,5 +152,6 @@ def promote(study: Path, classifier_id: str, by: str, as_json: bool) -> None:
 
 
 qc.add_command(ratings_group)
+qc.add_command(drift)
 
 COMMANDS = (qc,)

@@ -21,9 +21,11 @@ _IN_TRANSIT_S = 5.0
 
 
 def adopt_result(study: Study, run_folder: Path, result: dict[str, Any]) -> None:
-    """Take what the run has made into the study."""
+    """Take what the run has made into the study, and tell what has got worse with it."""
     spec = read_spec(run_folder)
-    program(kind_of(spec)).adopt(study, spec, result, run_folder)
+    for message in program(kind_of(spec)).adopt(study, spec, result, run_folder) or ():
+        with suppress(StorageError):  # the disk is full: the study has it
+            EventWriter(run_folder).append(Event(kind=EventKind.NOTICE, data={"message": message, "alarm": True}))
 
 
 def adopt_parked(study: Study, run_folder: Path) -> None:

@@ -16,6 +16,7 @@ from napari_ssl.core.training import PredictionSpec, TrainingSpec
 from napari_ssl.errors import StudyError
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.measures.agreement import mean_dice
+from napari_ssl.rounds.drift import raise_alarms
 from napari_ssl.rounds.quality import adopt_quality, keep_scores
 from napari_ssl.study.study import Study
 
@@ -27,8 +28,10 @@ def adopt(
     spec: TrainingSpec | PredictionSpec | QcTrainingSpec | QcScoringSpec,
     result: dict[str, Any],
     run_folder: Path,
-) -> None:
-    """Register the model, the proposals or the evaluation that `execute` returned.
+) -> tuple[str, ...]:
+    """Register the model, the proposals or the evaluation that `execute` returned; return what people must be told.
+
+    That are alarms of the drift monitor, which are kept with the models too.
 
     The first model of a study is promoted at once, because there is nothing to compare it with; every later one stays
     a candidate until a person promotes it.
@@ -48,6 +51,7 @@ def adopt(
     else:
         for case_id in result["cases"]:
             _adopt_proposal(study, spec, case_id, result, run_folder / "output")
+    return raise_alarms(study)
 
 
 def _adopt_model(study: Study, spec: TrainingSpec, result: dict[str, Any], run_folder: Path) -> None:

@@ -19,6 +19,7 @@ from napari_ssl.study.storage import inside, place_file
 __all__ = ["CARD_FILE", "CONFIDENCE_FILE", "WEIGHTS_FILE", "ModelRoom"]
 
 WEIGHTS_FILE = "weights.safetensors"
+_ALARM = "alarm: "
 CARD_FILE = "card.json"
 CONFIDENCE_FILE = "confidence.safetensors"
 """Weights of the network that judges the model's predictions; few strategies train one."""
@@ -125,13 +126,24 @@ class ModelRoom(StudyFolder):
             return self._model(connection, history[-2])
 
     def model_events(self, model_id: str | None = None) -> list[dict[str, Any]]:
-        """Return what happened to models, oldest first: ``model_id, event, by, at``."""
+        """Return what happened to models, oldest first: ``model_id, event, by, at`` (of an alarm, `by` says it)."""
         table = schema.model_events
         query = sa.select(table.c.model_id, table.c.event, table.c.by, table.c.at).order_by(table.c.id)
         if model_id is not None:
             query = query.where(table.c.model_id == model_id)
         with self._database.read() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+    def add_model_alarm(self, model_id: str, kind: str, message: str) -> None:
+        """Append to a model's events that something got worse with it; `message` says what."""
+        with self._database.write() as connection:
+            self._model(connection, model_id)
+            self._append(connection, model_id, f"{_ALARM}{kind}", message)
+
+    def model_alarms(self, model_id: str) -> dict[str, str]:
+        """Return what got worse with a model: sentences by kind."""
+        events = self.model_events(model_id)
+        return {e["event"].removeprefix(_ALARM): e["by"] for e in events if e["event"].startswith(_ALARM)}
 
     def set_model_metrics(self, model_id: str, split: str, document: Mapping[str, Any]) -> Model:
         """Store the evaluation of a model on a split ("validation", "test") and return the model."""

@@ -116,6 +116,16 @@ class QueueRoom(DecisionRoom, ClassifierRoom):
             query = sa.select(table.c.measures).where(table.c.id == segmentation_id)
             return connection.execute(query).scalar_one() or {}
 
+    def rule_flags(self) -> dict[int, list[dict[str, Any]]]:
+        """Return what the plausibility rules said about every label version that they were asked about."""
+        table = schema.segmentations
+        query = sa.select(table.c.id, table.c.n_flags).where(table.c.n_flags.is_not(None))
+        broken = sa.select(table.c.id, table.c.measures).where(table.c.n_flags > 0)
+        with self._database.read() as connection:
+            found: dict[int, list[dict[str, Any]]] = {row.id: [] for row in connection.execute(query)}
+            found.update({row.id: row.measures["flags"] for row in connection.execute(broken)})
+        return found
+
     def queue_rows(self, reader: str | None = None) -> list[QueueRow]:
         """Return a row for every case, in the order of their identifiers, for one reader (None: all together)."""
         in_use = self._classifiers_in_use()
