@@ -114,14 +114,20 @@ def summarise_efficiency(cases: Iterable[Mapping[str, float]]) -> dict[str, Any]
 def hold_to_limit(device: torch.device, limit_mb: int) -> None:
     """Let torch take no more than `limit_mb` of a GPU's memory; the driver's own share is not counted. 0: all of it.
 
-    On a CPU nothing can be held back beforehand: there a `Meter` tells when the limit was passed.
+    On a CPU nothing can be held back beforehand: a `Meter` tells when the limit was passed, and batches are halved.
 
     Raises
     ------
     SpecError
-        The GPU has less.
+        The GPU has less, or the program alone takes more of the CPU's memory.
     """
     if device.type != "cuda":
+        own_mb = psutil.Process().memory_info().rss / _MB
+        if limit_mb and own_mb >= limit_mb:
+            raise SpecError(
+                f"the program itself takes {own_mb:.0f} MB before the first image, the limit is {limit_mb} MB; raise "
+                "--memory-limit"
+            )
         return
     total_mb = torch.cuda.get_device_properties(device).total_memory / _MB
     if limit_mb > total_mb:

@@ -74,6 +74,11 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
     _score(spec, done, output, emit)
     if not done:
         raise JobError(f"none of {len(spec.items)} cases could be labelled; the first: {next(iter(failed.values()))}")
+    costs = {case: read_document(output / f"{case}.json")["efficiency"] for case in done}
+    over = [c for c, cost in costs.items() if 0 < spec.memory_limit_mb < cost["peak_rss_mb"] and device.type == "cpu"]
+    if over:
+        message = f"{len(over)} cases took more than {spec.memory_limit_mb} MB for a moment, the first: {over[0]}"
+        emit(Event(kind=EventKind.NOTICE, data={"message": message}))
     return {
         "kind": "predict",
         "model_id": spec.model.model_id,
@@ -83,7 +88,8 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
         "crf_backend": which_backend(crf) if crf else None,
         "seconds": round(time.monotonic() - started, 1),
         "memory_limit_mb": spec.memory_limit_mb,
-        "efficiency": summarise_efficiency(read_document(output / f"{c}.json")["efficiency"] for c in done),
+        "over_memory_limit": over,
+        "efficiency": summarise_efficiency(costs.values()),
     }
 
 
@@ -161,7 +167,7 @@ def _label_case(
             device=device,
             crf=crf,
             confidence_from=spec.confidence,
-        confidence_network=judge,
+            confidence_network=judge,
             largest_component=spec.keep_largest_component,
             should_stop=should_stop,
             meter=meter,

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from napari_ssl.core.preprocessing import Preprocessing
-from napari_ssl.errors import JobError
-from napari_ssl.inference.efficiency import Meter, Reading, area, efficiency_of, summarise_efficiency
+from napari_ssl.errors import JobError, SpecError
+from napari_ssl.inference.efficiency import Meter, Reading, area, efficiency_of, hold_to_limit, summarise_efficiency
 from napari_ssl.inference.predict import iter_frames
 
 CPU = torch.device("cpu")
@@ -139,3 +139,10 @@ def test_the_limit_holds_for_windows_of_a_volume_too():
     np.testing.assert_allclose(frames[0], same[0], atol=1e-6)
     with pytest.raises(JobError, match=r"one window of \(4, 16, 16\) voxels on cpu within 350 MB"):
         predict(350)
+
+
+def test_a_limit_below_what_the_program_itself_takes_is_refused():
+    with pytest.raises(SpecError, match=r"the program itself takes .* MB before the first image, the limit is 10 MB"):
+        hold_to_limit(CPU, 10)
+    hold_to_limit(CPU, 0)
+    hold_to_limit(CPU, 1_000_000)
