@@ -12,7 +12,7 @@ import click
 from napari_ssl.commands.options import DEVICE, JSON, PREPROCESSING, SEED, STUDY, catching, names, report, say
 from napari_ssl.commands.stopping import stop_on_signal
 from napari_ssl.core.case import Split
-from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, choose
+from napari_ssl.core.catalogue import DEPLOYABLE, POLICIES, STRATEGIES, choose
 from napari_ssl.core.job import Event, EventKind
 from napari_ssl.core.parameters import from_texts
 from napari_ssl.core.preprocessing import preprocessing_from_texts
@@ -92,7 +92,7 @@ def train(
 
     entry = choose(STRATEGIES, strategy, "strategy")
     default_network = entry.preset_network.get(preset or "", entry.network)
-    network_entry = choose(NETWORKS, network or default_network, "network")
+    network_entry = choose(DEPLOYABLE, network or default_network, "network")
     policy_values = from_texts(choose(POLICIES, policy, "policy").parameters, policy_set)
 
     def make(opened: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
-from napari_ssl.core.catalogue import NETWORKS, STRATEGIES
+from napari_ssl.core.catalogue import DEPLOYABLE, STRATEGIES
 from napari_ssl.core.model import Model, ModelState
 from napari_ssl.gui.model_rows import mean_dice
 from napari_ssl.gui.theme import colours_of, is_theme_change, state_icon
@@ -74,7 +74,7 @@ class ModelList(QWidget):
     def _fill_row(self, r: int, model: Model) -> None:
         colours = colours_of(self)
         hue = {ModelState.PROMOTED: colours.good, ModelState.CANDIDATE: colours.warning}.get(model.state, colours.muted)
-        strategy, network = STRATEGIES.get(model.strategy), NETWORKS.get(model.network)
+        strategy, network = STRATEGIES.get(model.strategy), DEPLOYABLE.get(model.network)
         scores = [mean_dice(model, split) for split in ("test", "validation")]
         texts = (
             model.id,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from napari_ssl.core.catalogue import NETWORKS, STRATEGIES
+from napari_ssl.core.catalogue import DEPLOYABLE, STRATEGIES
 from napari_ssl.core.decision import Decision
 from napari_ssl.core.model import Model, ModelState
 
@@ -160,7 +160,7 @@ def provenance(
     decisions: Iterable[Decision],
 ) -> str:
     """Tell where a model comes from: order, parents, cases with the decisions behind them, and what became of it."""
-    strategy, network = STRATEGIES.get(model.strategy), NETWORKS.get(model.network)
+    strategy, network = STRATEGIES.get(model.strategy), DEPLOYABLE.get(model.network)
     counts = Counter(role for _, role, _ in card.get("training_cases", ()))
     lines = [
         f"{model.id}: round {model.round}, {model.state.value}, made {_when(model.created_at)}",

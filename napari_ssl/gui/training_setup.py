@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, FitParameters, StrategyEntry, preset_values
+from napari_ssl.core.catalogue import (
+    DEPLOYABLE,
+    POLICIES,
+    STRATEGIES,
+    FitParameters,
+    StrategyEntry,
+    preset_values,
+    why_not_together,
+)
 from napari_ssl.gui.parameter_form import ParameterForm
 from napari_ssl.gui.theme import heading, muted_label, set_margins, wrapped_label
 
@@ -72,7 +80,7 @@ class TrainingSetup(QWidget):
         self._dimensions = 2
         self._has_classifier = False
         self.strategy = _combo([(e.title, e.name) for e in STRATEGIES.values()])
-        self.network = _combo([(e.title, e.name) for e in NETWORKS.values()])
+        self.network = _combo([(e.title, e.name) for e in DEPLOYABLE.values()])
         self.preset = _combo([])
         self.policy = _combo([(POLICIES[n].title, n) for n in _WINDOW_POLICIES])
         self.device = _combo([("Automatic", "auto"), ("Processor (CPU)", "cpu"), ("Graphics card (CUDA)", "cuda")])
@@ -188,7 +196,7 @@ class TrainingSetup(QWidget):
         self._refresh_start()
 
     def _choose_network(self) -> None:
-        entry = NETWORKS[self.network.currentData()]
+        entry = DEPLOYABLE[self.network.currentData()]
         self.network.setToolTip(f"{entry.sentence} ({entry.paper})")
         self.network_form.set_type(entry.parameters, {}, ())
         self._refresh_start()
@@ -254,7 +262,9 @@ class TrainingSetup(QWidget):
         return ""
 
     def _why_not_network(self) -> str:
-        network = NETWORKS[self.network.currentData()]
+        network = DEPLOYABLE[self.network.currentData()]
+        if mismatch := why_not_together(self.entry, network.name):
+            return f"{mismatch[0].upper()}{mismatch[1:]}."
         brought = self.entry.preset_preprocessing.get(self.preset.currentData() or "", {})
         dimensions = brought.get("dimensions", self._dimensions)
         if dimensions in network.dimensions:

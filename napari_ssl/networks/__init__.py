@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from napari_ssl.core.catalogue import NETWORKS, choose
+from napari_ssl.core.catalogue import DEPLOYABLE, NETWORKS, choose
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.errors import CatalogueError
 from napari_ssl.networks.weights import load_weights, save_weights
@@ -34,7 +34,7 @@ def build_network(
     Parameters
     ----------
     name : str
-        A name in `napari_ssl.core.catalogue.NETWORKS`.
+        A name in `napari_ssl.core.catalogue.DEPLOYABLE`.
     in_channels, n_classes : int
         Channels of the image; classes, background included.
     parameters : mapping, optional
@@ -47,7 +47,7 @@ def build_network(
     CatalogueError
         Unknown network or parameter, a value outside its limits, or dimensions that the network does not offer.
     """
-    entry = choose(NETWORKS, name, "network")
+    entry = choose(DEPLOYABLE, name, "network")
     if dimensions not in entry.dimensions:
         others = ", ".join(n for n, e in NETWORKS.items() if dimensions in e.dimensions) or "none"
         raise CatalogueError(

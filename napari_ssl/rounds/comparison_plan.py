@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ssl.core.case import Split
-from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, choose, preset_values
+from napari_ssl.core.catalogue import DEPLOYABLE, POLICIES, STRATEGIES, choose, preset_values
 from napari_ssl.core.catalogue.budget import duration_parameters, split_budget
 from napari_ssl.core.parameters import describe, from_mapping, from_texts
 from napari_ssl.errors import CatalogueError, SpecError
@@ -59,7 +59,7 @@ class Arm:
             raise SpecError(f"arm {self.name!r}: a name is 1 to 80 characters without ; , = /")
         entry = choose(STRATEGIES, self.strategy, "strategy")
         preset_values(entry, self.preset, self.parameters)
-        from_mapping(choose(NETWORKS, self.network_name, "network").parameters, dict(self.network_parameters))
+        from_mapping(choose(DEPLOYABLE, self.network_name, "network").parameters, dict(self.network_parameters))
         if self.policy == "clinician":
             raise SpecError(f"arm {self.name}: a comparison waits for nobody; choose another policy than clinician")
         from_mapping(choose(POLICIES, self.policy, "policy").parameters, dict(self.policy_parameters))
@@ -239,7 +239,7 @@ def _arm(strategy: str, pairs: Mapping[str, str]) -> Arm:
         preset=preset,
         parameters=_typed(entry.parameters, own),
         network=pairs.get("network"),
-        network_parameters=_typed(choose(NETWORKS, network, "network").parameters, groups["network"]),
+        network_parameters=_typed(choose(DEPLOYABLE, network, "network").parameters, groups["network"]),
         policy=policy,
         policy_parameters=_typed(choose(POLICIES, policy, "policy").parameters, groups["policy"]),
         preprocessing={name: _literal(text) for name, text in groups["preprocessing"].items()},

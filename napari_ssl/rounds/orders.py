@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_ssl.core.case import Case, Split
-from napari_ssl.core.catalogue import NETWORKS, POLICIES, STRATEGIES, CRFParameters, choose, preset_values
+from napari_ssl.core.catalogue import (
+    DEPLOYABLE,
+    POLICIES,
+    STRATEGIES,
+    CRFParameters,
+    choose,
+    preset_values,
+    why_not_together,
+)
 from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.preprocessing import changed_preprocessing
@@ -280,7 +288,9 @@ def training_spec(
     """
     entry = choose(STRATEGIES, strategy, "strategy")
     network = network or entry.preset_network.get(preset or "", entry.network)
-    network_entry = choose(NETWORKS, network, "network")
+    network_entry = choose(DEPLOYABLE, network, "network")
+    if mismatch := why_not_together(entry, network):
+        raise SpecError(mismatch)
     network_values = dataclasses.asdict(from_mapping(network_entry.parameters, dict(network_overrides or {})))
     choose(POLICIES, policy, "policy")
     preprocessing = changed_preprocessing(

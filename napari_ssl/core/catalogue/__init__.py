@@ -13,6 +13,7 @@ from napari_ssl.core.catalogue import (
     alternating_crf,
     asdnet,
     mean_teacher_copy_paste,
+    multi_atlas,
     self_labelling,
     semi_qc_seg,
     supervised,
@@ -45,6 +46,7 @@ from napari_ssl.core.catalogue.policies import POLICIES, OracleParameters, QcPol
 from napari_ssl.core.catalogue.supervised import SupervisedParameters
 
 __all__ = [
+    "DEPLOYABLE",
     "NETWORKS",
     "POLICIES",
     "STRATEGIES",
@@ -68,6 +70,7 @@ __all__ = [
     "VNetParameters",
     "choose",
     "preset_values",
+    "why_not_together",
 ]
 
 STRATEGIES: Mapping[str, StrategyEntry] = by_name(
@@ -79,4 +82,17 @@ STRATEGIES: Mapping[str, StrategyEntry] = by_name(
     mean_teacher_copy_paste.ENTRY,
     semi_qc_seg.ENTRY,
     weak_to_strong.ENTRY,
+    multi_atlas.ENTRY,
 )
+
+DEPLOYABLE: Mapping[str, NetworkEntry] = {**NETWORKS, multi_atlas.NETWORK.name: multi_atlas.NETWORK}
+"""What a model may hold: a network that is trained, or a set of atlases."""
+
+
+def why_not_together(strategy: StrategyEntry, network: str) -> str:
+    """Say why a strategy cannot make a model of this network (a name in `DEPLOYABLE`); empty when it can."""
+    if strategy.network not in NETWORKS and network != strategy.network:
+        return f"strategy {strategy.name} trains no network; leave the network out, or choose {strategy.network}"
+    if strategy.network in NETWORKS and network not in NETWORKS:
+        return f"strategy {strategy.name} cannot train {network}; choose one of: {', '.join(NETWORKS)}"
+    return ""
