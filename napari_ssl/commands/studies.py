@@ -1,4 +1,4 @@
-"""``study new | import | status | check`` and ``export``."""
+"""``study new | import | status | pressures | check`` and ``export``."""
 
 from __future__ import annotations
 
@@ -163,6 +163,35 @@ def _lines(document: dict[str, Any]) -> list[str]:
         f"Jobs: {counted(document['jobs_by_state'])}",
         f"Next round: {document['next_round']}",
     ]
+
+
+@study.command("pressures")
+@STUDY
+@click.argument("case")
+@click.argument("systolic", type=float, required=False)
+@click.argument("diastolic", type=float, required=False)
+@click.option("--forget", is_flag=True, help="Forget what was given.")
+@JSON
+@catching
+def pressures(
+    study: Path, case: str, systolic: float | None, diastolic: float | None, forget: bool, as_json: bool
+) -> None:
+    """Give the blood pressures of CASE in mmHg, central ones where known: distensibility of the aorta needs them.
+
+    Without numbers, tell what was given.
+    """
+    from napari_ssl.study.study import Study
+
+    reading = systolic is None and not forget
+    if forget and systolic is not None:
+        raise click.UsageError("give pressures or --forget, not both")
+    with Study.open(study, read_only=reading) as opened:
+        if not reading:
+            opened.set_pressures(case, systolic, diastolic)
+        pair = opened.pressures(case)
+    document = {"case": case, "systolic_mmhg": pair and pair[0], "diastolic_mmhg": pair and pair[1]}
+    known = f"systolic {pair[0]:g} mmHg, diastolic {pair[1]:g} mmHg" if pair else "pressures are not known"
+    report(document, as_json, [f"Case {case}: {known}"])
 
 
 @study.command("check")

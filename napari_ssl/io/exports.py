@@ -47,12 +47,15 @@ class MeasuredCase:
         Duration of the heart beat (frames × frame interval); the cardiac output needs it.
     facts : mapping of str to str
         Further columns, e.g. subject, split, decision; put between the case and the indices.
+    further : mapping of str to float
+        Further indices, put after those of `INDEX_COLUMNS`; NaN where unknown.
     """
 
     case_id: str
     indices: ClinicalIndices
     cycle_ms: float | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    further: Mapping[str, float] = field(default_factory=dict)
 
     def values(self) -> tuple[float, ...]:
         """Return the values of `INDEX_COLUMNS`; NaN where unknown."""
@@ -84,9 +87,11 @@ def export_csv(path: str | Path, rows: Sequence[MeasuredCase]) -> Path:
     facts = list(dict.fromkeys(name for row in rows for name in row.facts))
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", *facts, *INDEX_COLUMNS])
+    further = list(dict.fromkeys(name for row in rows for name in row.further))
+    writer.writerow(["case", *facts, *INDEX_COLUMNS, *further])
     for row in rows:
-        cells = ["" if math.isnan(v) else f"{v:.3f}" for v in row.values()]
+        values = (*row.values(), *(row.further.get(name, math.nan) for name in further))
+        cells = ["" if math.isnan(v) else f"{v:.3f}" for v in values]
         writer.writerow([row.case_id, *(row.facts.get(name, "") for name in facts), *cells])
     write_bytes(path, text.getvalue().encode())
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_ssl.phantom.aorta import AortaCase, PhantomAorta, random_aorta, render_aorta
 from napari_ssl.phantom.cohort import (
     SAMPLE_SEED,
     SAMPLE_SIZE,
@@ -18,18 +19,22 @@ __all__ = [
     "KINDS",
     "SAMPLE_SEED",
     "SAMPLE_SIZE",
+    "AortaCase",
     "Appearance",
     "CohortMember",
     "HeartKind",
+    "PhantomAorta",
     "PhantomCase",
     "PhantomHeart",
     "Pose",
     "Surroundings",
     "make_sample_cohort",
     "make_sample_member",
+    "random_aorta",
     "random_appearance",
     "random_heart",
     "random_surroundings",
     "render",
+    "render_aorta",
     "write_sample_study_files",
 ]

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_ssl.core.case import Case, Split
 from napari_ssl.core.curve import ClinicalIndices
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.core.segmentation import Segmentation
-from napari_ssl.errors import StudyError
+from napari_ssl.errors import GeometryError, StudyError
 from napari_ssl.io.exports import MeasuredCase, export_csv, export_nifti
+from napari_ssl.measures.aorta import AorticIndices, aortic_area, aortic_indices
 from napari_ssl.measures.curves import indices, volume_curves
 from napari_ssl.study.queue_rows import QueueRow
 from napari_ssl.study.storage import make_folder
@@ -86,9 +90,10 @@ def _chosen(
 
 
 def _measured(study: Study, case: Case, segmentation: Segmentation, row: QueueRow) -> MeasuredCase:
+    labels = study.read_labels(segmentation)
     curves = volume_curves(
         case.id,
-        study.read_labels(segmentation),
+        labels,
         study.label_scheme,
         case.spacing_zyx_mm,
         frames=segmentation.frames,
@@ -110,4 +115,14 @@ def _measured(study: Study, case: Case, segmentation: Segmentation, row: QueueRo
             "source": segmentation.source.value,
             "model": segmentation.model_id or "",
         },
+        further=_aortic(study, case, segmentation, labels),
     )
+
+
+def _aortic(study: Study, case: Case, segmentation: Segmentation, labels: NDArray[np.uint8]) -> dict[str, float]:
+    """Areas and distensibility of an aorta; nothing where the study has none, empty where it is no single slice."""
+    try:
+        curve = aortic_area(case.id, labels, study.label_scheme, case.spacing_zyx_mm, frames=segmentation.frames)
+    except GeometryError:  # a stack: the other indices are exported all the same
+        return AorticIndices().columns()
+    return {} if curve is None else aortic_indices(curve, study.pressures(case.id)).columns()
