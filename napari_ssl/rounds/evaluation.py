@@ -18,12 +18,13 @@ from napari_ssl.core.training import Preprocessing, TrainingItem
 from napari_ssl.inference.efficiency import Meter, summarise_efficiency
 from napari_ssl.inference.labelling import label_image
 from napari_ssl.io.documents import read_document, write_document
+from napari_ssl.io.images import read_header, write_volume
 from napari_ssl.measures.evaluation import case_document, summarise
 from napari_ssl.measures.overlap import VOXEL_METRICS
 from napari_ssl.refinement.crf import which_backend
 from napari_ssl.training.item_labels import read_item_labels
 
-__all__ = ["evaluate_items"]
+__all__ = ["evaluate_items", "label_file"]
 
 
 def evaluate_items(
@@ -54,6 +55,7 @@ def evaluate_items(
         "backend": None if crf is None else which_backend(crf),
         "largest_component": largest_component,
     }
+    folder.mkdir(parents=True, exist_ok=True)
     documents, efficiencies = [], []
     for n, item in enumerate(items):
         path = folder / f"{item.case_id}.json"
@@ -88,6 +90,7 @@ def evaluate_items(
                 es_frame=item.es_frame,
                 in_voxels=in_voxels,
             )
+            write_volume(label_file(folder, item.case_id), labelling.labels, read_header(item.image_path).geometry)
             write_document(path, {"postprocessing": postprocessing, "scores": document, "efficiency": efficiency})
         documents.append(document)
         efficiencies.extend([efficiency] if efficiency else [])
@@ -98,6 +101,11 @@ def evaluate_items(
         "postprocessing": postprocessing,
         "efficiency": summarise_efficiency(efficiencies),
     }
+
+
+def label_file(folder: Path, case_id: str) -> Path:
+    """Where an evaluation in `folder` keeps the label map that it judged."""
+    return folder / f"{case_id}.labels.nii.gz"
 
 
 def _suffices(kept: dict[str, Any], in_voxels: bool) -> bool:

@@ -103,6 +103,7 @@ def _card(
         "policy_parameters": {k: v for k, v in spec.policy_parameters.items() if k != "references"},
         "pseudo_label_crf_backend": lab.crf_backend,
         "selections": lab.selections,
+        "evaluation": f"evaluation/{theta.hash[:16]}",
         "qc_classifier": spec.qc.classifier_id if spec.qc else None,
         "network": spec.network,
         "network_parameters": dict(spec.network_parameters),
