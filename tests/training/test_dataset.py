@@ -49,6 +49,25 @@ def test_pixel_spacing_resamples_image_and_labels_alike():
     assert ((store.images > 0.5) == (store.classes == 1)).float().mean() > 0.99
 
 
+def test_padding_continues_the_lowest_value_of_z_scores():
+    store = SliceStore(Preprocessing(crop_yx=(32, 32), intensity="z-score"), 2)
+    image = _image((1, 2, 20, 20)) * 4 - 1.5
+    image[0, 0, 0, 0] = -1.75
+    store.add("a", image, np.zeros(image.shape, np.uint8))
+    assert (store.images[:, :6] == -1.75).all() and (store.images[:, 6:26, 6:26] > -1.75).sum() == 799
+
+
+def test_slice_spacing_resamples_between_slices():
+    store = SliceStore(Preprocessing(crop_yx=(32, 32), slice_spacing_mm=2.5), 2)
+    classes = np.zeros((1, 6, 32, 32), np.uint8)
+    classes[0, 2:4] = 1
+    store.add("a", classes.astype(np.float32), classes, spacing_zyx_mm=(5, 1, 1))
+    assert len(store) == 12 and store.sources[0].stop == 12
+    assert store.classes.flatten(1).any(dim=1).tolist() == [False] * 4 + [True] * 4 + [False] * 4
+    # Linear between slice centres, which lie a quarter of a slice off the new ones.
+    assert np.allclose(store.images[3:6, 0, 0].float(), [0.25, 0.75, 1], atol=1e-3)
+
+
 def test_items_are_read_from_their_files(tmp_path):
     geometry = Geometry(
         size_xyz=(24, 20, 2), spacing_xyz=(1.5, 1.5, 8.0), origin_xyz=(0, 0, 0), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1),
