@@ -23,7 +23,7 @@ from napari_ssl.measures.curves import frame_volumes
 __all__ = ["FAULTS", "VISIBLE", "VISIBLE_THROUGHOUT", "Fault", "corrupt", "resize"]
 
 VISIBLE = 0.15
-VISIBLE_THROUGHOUT = 0.40
+VISIBLE_THROUGHOUT = 0.50
 _ATTEMPTS = 12
 _FAR_MM = 1e4  # distances are in-plane: neighbouring slices are this far away
 

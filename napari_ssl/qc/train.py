@@ -38,7 +38,7 @@ _LARGEST_GRADIENT = 1.0
 _SCORED_AT_ONCE = 2048
 _FEWEST_OF_A_VERDICT = 10
 _LEARNING_FOLDS = 2
-_LEARNING_SIZES = (25, 50, 100, 200, 400, 800, 1600)
+_LEARNING_SIZES = (50, 100, 200, 400, 800, 1600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
