@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_ssl.core.catalogue.base import FitParameters, StrategyEntry
+from napari_ssl.core.catalogue.base import FitParameters, Share, StrategyEntry
 from napari_ssl.core.duration import Duration
 from napari_ssl.core.parameters import parameter, validate
 
@@ -56,6 +56,7 @@ ENTRY = StrategyEntry(
     module="napari_ssl.strategies.mean_teacher_copy_paste:MeanTeacherCopyPaste",
     network="res-unet",
     uses_unlabelled=True,
+    budget={"initial": Share(fraction=0.5), "duration": Share(fraction=0.5)},
     presets={
         "paper": {
             "optimiser": "sgd",
