@@ -29,7 +29,7 @@ def limit_source(name: str) -> str:
 
 
 def counted(what: str, indices: Iterable[int]) -> str:
-    """Name frames or slices for people, from 1, runs joined: ``frames 1–3 and 7``."""
+    """Name frames or slices for people, from 0 as everywhere, runs joined: ``frames 1–3 and 7``."""
     indices = sorted({int(i) for i in indices})
     runs: list[list[int]] = []
     for i in indices:
@@ -37,7 +37,7 @@ def counted(what: str, indices: Iterable[int]) -> str:
             runs[-1].append(i)
         else:
             runs.append([i])
-    texts = [str(r[0] + 1) if len(r) == 1 else f"{r[0] + 1}–{r[-1] + 1}" for r in runs]
+    texts = [str(r[0]) if len(r) == 1 else f"{r[0]}–{r[-1]}" for r in runs]
     if len(texts) > 6:
         texts = [*texts[:5], f"{len(indices) - sum(len(r) for r in runs[:5])} more"]
     joined = texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
@@ -218,7 +218,7 @@ def phase_times(facts: SegmentationFacts, limits: RuleLimits) -> list[Flag]:
             limit=limit,
             unit="of the cycle",
             frames=(first, last),
-            message=f"End-systole (frame {last + 1}) follows end-diastole (frame {first + 1}) after "
+            message=f"End-systole (frame {last}) follows end-diastole (frame {first}) after "
             f"{100 * share:.0f} % of the cycle{time} (at {'least' if low else 'most'} {100 * limit:.0f} %).",
             source=limit_source("systole_low" if low else "systole_high"),
         )

