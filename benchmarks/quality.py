@@ -2,6 +2,7 @@
 
 ``simulated``  1,000 curve sets of 250 phantom subjects, half with a fault: five folds by subject, figures on subjects
                never seen with 95 % intervals over subjects; learning curve, calibration, sensitivity by kind of fault.
+``aorta``      the same for the classifier of aortic area, on analytic curves.
 ``length``     cycles resampled against cycles masked, on the same two folds.
 ``cine``       errors that networks make which are stopped early. Two networks learn from eight ACDC patients and label
                the full cycles of the others at several numbers of steps; a segmentation is erroneous below a mean Dice
@@ -9,7 +10,7 @@
                patients (folds by patient). Also: Dice predicted from the disagreement of the two networks.
 ``speed``      10,000 curve sets scored on two threads.
 
-    python benchmarks/quality.py [--parts simulated,length,cine,speed] [--data FOLDER] [--sets 1000] [--json]
+    python benchmarks/quality.py [--parts simulated,aorta,length,cine,speed] [--data FOLDER] [--sets 1000] [--json]
 
 FOLDER holds the cine patients in the ACDC layout with ``cases.csv``; the part ``cine`` needs it.
 """
@@ -29,7 +30,7 @@ import numpy as np
 import torch
 
 from napari_ssl.core.catalogue import FitParameters
-from napari_ssl.core.label_scheme import PRESETS
+from napari_ssl.core.label_scheme import PRESETS, LabelScheme
 from napari_ssl.core.quality import CurveExample, QcParameters
 from napari_ssl.core.training import Preprocessing
 from napari_ssl.inference.labelling import label_image
@@ -84,12 +85,12 @@ def at_specificity(probability: np.ndarray, good: np.ndarray, subjects: Any, lea
     }
 
 
-def simulated(n: int, seed: int) -> tuple[dict[str, Any], Any]:
+def simulated(n: int, seed: int, kind: str = KIND, scheme: LabelScheme = ACDC) -> tuple[dict[str, Any], Any]:
     started = time.monotonic()
-    examples, faults, provenance = simulate(KIND, ACDC, n, seed)
+    examples, faults, provenance = simulate(kind, scheme, n, seed)
     told("simulation", started)
     parameters = QcParameters()
-    data = gather(examples, ACDC, KIND, parameters)
+    data = gather(examples, scheme, kind, parameters)
     logits, epochs, _ = cross_validate(data, parameters, seed)
     told("folds", started)
     calibrations = {}
@@ -293,7 +294,7 @@ def speed(examples: list[CurveExample]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", default="simulated,length,cine,speed")
+    parser.add_argument("--parts", default="simulated,aorta,length,cine,speed")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--sets", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
@@ -309,6 +310,8 @@ def main() -> None:
         report["simulated"], examples = simulated(options.sets, options.seed)
     elif {"length", "speed"} & set(parts):
         examples, _, _ = simulate(KIND, ACDC, options.sets if "length" in parts else 40, options.seed)
+    if "aorta" in parts:
+        report["aorta"], _ = simulated(options.sets, options.seed, "aorta", PRESETS["aorta"])
     if "length" in parts:
         report["length"] = length(examples, options.seed)
     if "cine" in parts:

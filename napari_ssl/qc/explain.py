@@ -21,7 +21,7 @@ from napari_ssl.qc.store import Classifier
 
 __all__ = ["Explanation", "integrated_gradients", "occlusion"]
 
-_STEPS = (64, 128, 256, 512, 1024)
+_STEPS = (32, 128, 512, 1024)
 _GAP = 0.02
 
 
