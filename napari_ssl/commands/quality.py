@@ -10,6 +10,7 @@ import click
 
 from napari_ssl.commands.drift import drift
 from napari_ssl.commands.options import JSON, SEED, STUDY, catching, names, report
+from napari_ssl.commands.predict_dice import predict_dice
 from napari_ssl.commands.ratings import ratings_group
 from napari_ssl.commands.work import _run
 from napari_ssl.core.parameters import from_texts
@@ -99,10 +100,10 @@ def evaluate(study: Path, classifier_id: str | None, as_json: bool) -> None:
     curve = card["metrics"].get("learning_curve", {}).get("points", ())
     lines += [f"  learnt from {p['n']:4d}: AUC {p['auc']:.3f}" for p in curve]
     if agreement is None:
-        lines.append("  no proposal is both scored and rated good or erroneous by its readers")
+        lines.append("  no proposal that was rated since is scored")
     else:
         lines.append(
-            f"  {agreement['n']} rated proposals: sensitivity for erroneous {_share(agreement['sensitivity'])}, "
+            f"  {agreement['n']} proposals rated since: sensitivity for erroneous {_share(agreement['sensitivity'])}, "
             f"specificity {_share(agreement['specificity'])}"
         )
     report(document, as_json, lines)
@@ -152,6 +153,7 @@ def promote(study: Path, classifier_id: str, by: str, as_json: bool) -> None:
 
 
 qc.add_command(ratings_group)
+qc.add_command(predict_dice)
 qc.add_command(drift)
 
 COMMANDS = (qc,)
