@@ -81,9 +81,9 @@ def markdown(document: dict[str, Any], words: list[str]) -> str:
     lines = [
         "# ACDC cine: all strategies with equal budgets",
         "",
-        f"{plan['iterations']} optimiser steps for each arm, {len(plan['seeds'])} seeds; {', '.join(labelled)} labelled "
-        f"({len(document['subjects'])} test patients, ED and ES). Mean (SD) over patients; p: paired t-test of the mean "
-        f"Dice against {document['baseline']}, Holm; ± over seeds.",
+        f"{plan['iterations']} optimiser steps for each arm, {len(plan['seeds'])} seeds; {', '.join(labelled)} "
+        f"labelled; {len(document['subjects'])} test patients, ED and ES. Mean (SD) over patients; p: paired t-test of "
+        f"the mean Dice against {document['baseline']}, Holm; ± over seeds.",
         "",
         "| arm | "
         + " | ".join(f"Dice {s}" for s in document["structures"])

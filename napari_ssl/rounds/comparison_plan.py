@@ -279,7 +279,7 @@ def read_arms(path: Path) -> tuple[Arm, ...]:
     except (OSError, ValueError) as error:
         raise SpecError(f"{path}: cannot be read ({error}); write one [[arm]] table for each arm") from error
     tables: Sequence[dict[str, Any]] = document.get("arm", [])
-    if not tables:
+    if not tables or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
         raise SpecError(f'{path}: no arm; write [[arm]] and strategy = "…" for each')
     arms = []
     for number, table in enumerate(tables, start=1):

@@ -114,6 +114,8 @@ def _unit(study: Study, plan: ComparisonPlan, arm: Arm, seed: int, references: R
     labelled = _labelled(study, plan, arm, seed)
     items = training_items(study, labelled)
     pool = tuple(i for i in items if not i.role.has_labels)
+    if plan.rounds and not pool:
+        raise SpecError(f"arm {arm.name}: no unlabelled case to review between rounds; keep fewer labels (--labelled)")
     needs_truth = "oracle" in (arm.policy, plan.policy if plan.rounds else "")
     known = _known(study, pool, references) if needs_truth else {}
     inside = dict(arm.policy_parameters)
@@ -135,6 +137,8 @@ def _unit(study: Study, plan: ComparisonPlan, arm: Arm, seed: int, references: R
     )
     if plan.rounds and plan.policy == "qc":
         spec = dataclasses.replace(spec, qc=qc_reference(study))
+    if spec.qc is None and "qc" in (arm.policy, plan.policy if plan.rounds else ""):
+        raise SpecError(f"study {study.name}: policy qc needs a classifier of curves; train one (napari-ssl qc train)")
     on_test = Split(plan.split) is Split.TEST
     evaluation = spec.evaluation if on_test else spec.validation
     if not evaluation:
@@ -142,8 +146,6 @@ def _unit(study: Study, plan: ComparisonPlan, arm: Arm, seed: int, references: R
     spec = dataclasses.replace(
         spec, start=None, round=1, evaluation=evaluation, validation=spec.validation if on_test else ()
     )
-    if plan.rounds and not pool:
-        raise SpecError(f"arm {arm.name}: no unlabelled case to review between rounds; keep fewer labels (--labelled)")
     return Unit(
         arm=arm.name,
         seed=seed,

@@ -90,10 +90,15 @@ def _failed(unit: Unit, folder: Path) -> bool:
 
 
 def _why(run_folder: Path) -> str:
+    """The last word of a unit: its error, or the last line that its process wrote, or nothing when it was killed."""
     document = read_document(run_folder / "error.json")
-    if document is None:
-        return f"its process ended without a word, as when memory runs out; see {run_folder / 'output.log'}"
-    return str(document["message"])
+    if document is not None:
+        return str(document["message"])
+    log = run_folder / "output.log"
+    words = log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
+    if words:
+        return f"{words.splitlines()[-1]} (all of it: {log})"
+    return "its process ended without a word, as when the computer runs out of memory; try fewer --workers"
 
 
 def _here(units: Sequence[Unit], folder: Path, tell: Tell, should_stop: ShouldStop, workers: int) -> None:
