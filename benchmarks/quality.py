@@ -8,7 +8,7 @@
                the full cycles of the others at several numbers of steps; a segmentation is erroneous below a mean Dice
                of 0.8 at ED and ES. One classifier has seen simulated faults alone, the other also the curves of other
                patients (folds by patient). Also: Dice predicted from the disagreement of the two networks.
-``speed``      10,000 curve sets scored on two threads.
+``speed``      10,000 curve sets scored on one thread.
 
     python benchmarks/quality.py [--parts simulated,aorta,length,cine,speed] [--data FOLDER] [--sets 1000] [--json]
 
@@ -274,7 +274,6 @@ def cine(folder: Path, n_simulated: int, seed: int) -> dict[str, Any]:
 
 
 def speed(examples: list[CurveExample]) -> dict[str, Any]:
-    torch.set_num_threads(2)
     parameters = QcParameters()
     network = new_classifier(3 * N_PER_STRUCTURE, parameters.width, parameters.n_points, 0).eval()
     classifier = Classifier(

@@ -86,13 +86,18 @@ def classifier_in_use(study: Study) -> QcClassifier:
 def against_ratings(study: Study, classifier_id: str) -> dict[str, Any] | None:
     """Compare the stored scores of a classifier with what readers agree on; None where nothing has both.
 
+    Only proposals of subjects that the classifier has not learnt from count: ratings that came later.
+
     Returns
     -------
     dict
         ``n``, ``sensitivity`` for erroneous and ``specificity`` (null without a rating of that verdict), and the
         ``confusion``: ``erroneous_flagged``, ``erroneous_passed``, ``good_flagged``, ``good_passed``.
     """
-    scores = {n: s for n, s in study.scores().items() if s.classifier_id == classifier_id}
+    known = set(study.classifier_card(classifier_id).get("training_subjects", ()))
+    unseen = {case.id for case in study.cases() if case.subject_id not in known}
+    versions = {s.id for s in study.segmentations() if s.case_id in unseen}
+    scores = {n: s for n, s in study.scores(versions).items() if s.classifier_id == classifier_id}
     pairs = [(good, scores[n].is_flagged) for n, good in study.consensus_ratings().items() if n in scores]
     if not pairs:
         return None

@@ -253,6 +253,15 @@ def test_scores_are_compared_with_the_ratings(trained):
     assert (found["n"], found["sensitivity"], found["specificity"]) == (3, 1.0, 0.5)
 
 
+def test_ratings_that_the_classifier_learnt_from_do_not_count_for_it(study):
+    proposal = propose(study, 1)
+    rate(study, proposal, 4)
+    result = run_here(study, qc_training_spec(study, overrides=QUICK), quietly, never)
+    study.add_score(proposal.id, result["classifier_id"], 1.0)
+    assert "s1" in study.classifier_card(result["classifier_id"])["training_subjects"]
+    assert against_ratings(study, result["classifier_id"]) is None
+
+
 def test_new_proposals_are_scored_as_they_come(trained):
     short = {"duration": "2 iterations", "batch_size": 4}
     tiny = {"base_channels": 4, "levels": 3}
