@@ -14,6 +14,7 @@ from napari_ssl.core.job import ShouldStop
 from napari_ssl.core.preprocessing import Preprocessing
 from napari_ssl.errors import ImageError, JobError
 from napari_ssl.inference.efficiency import Meter
+from napari_ssl.inference.fusion import folded
 from napari_ssl.inference.intensity import IntensityMap, intensity_map
 from napari_ssl.inference.preprocess import network_size_yx, network_size_zyx
 from napari_ssl.inference.runner import Runner, is_out_of_memory, place
@@ -88,7 +89,7 @@ def iter_frames(
     if hasattr(network, "label_volume"):
         yield from _label_volumes(network, data, wanted, intensities, spacing_zyx_mm, asked)
         return
-    runner = Runner(network, device, max(1, batch_size), meter=meter)
+    runner = Runner(folded(network, preprocessing.dimensions), device, max(1, batch_size), meter=meter)
     size_z = network_size_zyx(data.shape[1:], spacing_zyx_mm, preprocessing)[0]
     if preprocessing.dimensions == 2 and size_z == data.shape[1]:
         runner.network_yx = network_size_yx(data.shape[2:], spacing_zyx_mm, preprocessing)
