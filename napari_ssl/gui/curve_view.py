@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +46,9 @@ class CurveView(QWidget):
         self._scheme: LabelScheme | None = None
         self._quantities: dict[str, Quantity] = {}
         self._given_indices: ClinicalIndices | None = None
+        self._quality = ""
+        self._upright = False
+        self._more: Callable[[Mapping[str, VolumeCurve]], Sequence[tuple[str, str, str]]] | None = None
         self._frame = 0
         self._theme = ""
         self.plot = CurvePlot()
@@ -118,6 +121,7 @@ class CurveView(QWidget):
         colours: Mapping[str, str] | None = None,
         scheme: LabelScheme | None = None,
         quantities: Mapping[str, Quantity] | None = None,
+        more: Callable[[Mapping[str, VolumeCurve]], Sequence[tuple[str, str, str]]] | None = None,
     ) -> None:
         """Show the curves of a case.
 
@@ -135,6 +139,8 @@ class CurveView(QWidget):
             With it the indices follow `update_frame_volumes` and dragged markers at once.
         quantities : dict of structure name to Quantity, optional
             What the curves are shown as; volumes in ml by default.
+        more : callable, optional
+            Returns further rows (title, value, tooltip) of the table from the curves as they are.
         """
         if not curves:
             self.clear("No labels yet for this case.")
@@ -143,6 +149,7 @@ class CurveView(QWidget):
         self._curves = {n: replace(c, volume_ml=np.array(c.volume_ml, float)) for n, c in curves.items()}
         self._ghost = dict(ghost or {})
         self._scheme, self._given_indices = scheme, indices
+        self._quality, self._more = "", more
         self._quantities = {n: (quantities or {}).get(n, VOLUME) for n in curves}
         self._hues = self._choose_hues(colours)
         n_frames = len(next(iter(self._curves.values())).volume_ml)
@@ -153,7 +160,7 @@ class CurveView(QWidget):
         if n_frames > 1:
             self.plot.show_curves(self._curves, self._ghost, self._hues, self._quantities)
             self.plot.set_cursor(self._frame)
-        self._refresh_numbers()
+        self.refresh_numbers()
 
     def _choose_hues(self, colours: Mapping[str, str] | None) -> dict[str, str]:
         known = {s.name: s.colour for s in self._scheme.structures} if self._scheme else {}
@@ -170,7 +177,7 @@ class CurveView(QWidget):
         if self._plot_page.currentIndex() == 0:
             self.plot.update_frame(frame, volumes_ml)
         self._given_indices = None if self._scheme else self._given_indices
-        self._refresh_numbers()
+        self.refresh_numbers()
 
     def set_frame(self, frame: int) -> None:
         """Move the cursor to a frame that the canvas shows; emits nothing."""
@@ -183,7 +190,7 @@ class CurveView(QWidget):
             self.plot.set_cursor(self._frame)
         self._refresh_legend()
         if self._shows_plain_volumes():
-            self.table.show_volumes(self._curves, self._frame, self._quantities)
+            self._show_volumes()
 
     def clear(self, message: str = "Open a case to see its volume curves.") -> None:
         """Show a sentence instead of curves."""
@@ -196,12 +203,29 @@ class CurveView(QWidget):
         """Put the numbers under the plot, for a place that is higher than wide."""
         directions = QBoxLayout.Direction
         self._row.setDirection(directions.TopToBottom if upright else directions.LeftToRight)
-        self.legend.setWordWrap(upright)
-        rows = QSizePolicy.Policy.Minimum if upright else QSizePolicy.Policy.Fixed
+        self._upright = upright
+        self._wrap_legend()
+
+    def _wrap_legend(self) -> None:
+        wraps = self._upright or bool(self._quality)
+        self.legend.setWordWrap(wraps)
+        rows = QSizePolicy.Policy.Minimum if wraps else QSizePolicy.Policy.Fixed
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, rows)
 
-    def show_attribution(self, shares: Mapping[str, NDArray[np.float64]]) -> None:
-        """Shade the frames that drive a QC score, (T,) in [0, 1] by structure; empty takes the shades away."""
+    def show_quality(self, text: str, shares: Mapping[str, NDArray[np.float64]]) -> None:
+        """Show a QC score and shade the frames that drive it.
+
+        Parameters
+        ----------
+        text : str
+            Goes into the legend; empty takes it away.
+        shares : dict of structure name to (T,) float in [0, 1]
+            How much each frame speaks against the labels.
+        """
+        self._quality = text
+        self._wrap_legend()
+        if self._curves:
+            self._refresh_legend()
         if self._curves and self._plot_page.currentIndex() == 0:
             n_frames = len(next(iter(self._curves.values())).volume_ml)
             self.plot.show_attribution({n: a for n, a in shares.items() if len(a) == n_frames})
@@ -221,9 +245,14 @@ class CurveView(QWidget):
         static = all(len(c.volume_ml) == 1 for c in self._curves.values())
         return static or self._ventricles() == (None, None) or not (self._scheme or self._given_indices)
 
-    def _refresh_numbers(self) -> None:
+    def _show_volumes(self) -> None:
+        more = self._more(self._curves) if self._more is not None else ()
+        self.table.show_volumes(self._curves, self._frame, self._quantities, more)
+
+    def refresh_numbers(self) -> None:
+        """Write table and legend anew."""
         if self._shows_plain_volumes():
-            self.table.show_volumes(self._curves, self._frame, self._quantities)
+            self._show_volumes()
         else:
             if self._scheme is not None:
                 self._given_indices = clinical_indices(self._curves, self._scheme)
@@ -241,6 +270,8 @@ class CurveView(QWidget):
             parts.append(f"{mark} {_title(name, quantity)} <b>{number}</b>")
         if self._ghost:
             parts.append("┄┄ before")
+        if self._quality:
+            parts.append(self._quality)
         first = next(iter(self._curves.values()))
         where = f"frame {self._frame}"
         if first.time_ms is not None:
@@ -257,7 +288,7 @@ class CurveView(QWidget):
     def _drag_phase(self, phase: str, frame: int, finished: bool) -> None:
         field = "ed_frame" if phase == "ED" else "es_frame"
         self._curves = {n: replace(c, **{field: frame}) for n, c in self._curves.items()}
-        self._refresh_numbers()
+        self.refresh_numbers()
         if finished:
             first = next(iter(self._curves.values()))
             if first.ed_frame is not None and first.es_frame is not None:

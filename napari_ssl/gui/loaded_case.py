@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from napari_ssl.core.case import Case
 from napari_ssl.core.curve import VolumeCurve
 from napari_ssl.core.decision import Decision, ReviewState
+from napari_ssl.core.rating import Score
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.errors import LabelError
 from napari_ssl.io.images import hash_labels, read_image
@@ -23,13 +25,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedCase", "base_hash_of", "load_case", "measure_curves", "shown_segmentation"]
 
+_WEAK = 0.15
+"""Share of the strongest attribution below which a frame is not shaded."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class LoadedCase:
     """Everything that the window shows of one case. All arrays are ``(T, Z, Y, X)``.
 
     `labels` is edited in place; `base_labels` is what is stored in the study. `n_recovered` strokes of the journal
-    are in `labels` already. `rule_flags` is None while the rules have not been asked about `labels`.
+    are in `labels` already. `rule_flags` is None while the rules have not been asked about `labels`. `score` is
+    what the QC classifier says about the stored labels, `attribution` how much each frame (T,) of a structure speaks
+    against them, 1 for the strongest, `pressures` are systolic and diastolic in mmHg.
     """
 
     case: Case
@@ -51,6 +58,9 @@ class LoadedCase:
     edited_frames: tuple[int, ...] = ()
     is_outdated: bool = False
     rule_flags: tuple[Flag, ...] | None = None
+    score: Score | None = None
+    pressures: tuple[float, float] | None = None
+    attribution: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def labelled_frames(self) -> tuple[int, ...]:
@@ -150,6 +160,7 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
     previous_labels = None if previous is None else _read_labels(study, previous, case)
     proposal = shown if shown is not None and shown.confidence_path else study.proposal(case_id)
     state, decision = study.review_state(case_id, reader)
+    measures = {} if shown is None else study.measures(shown.id)
     return LoadedCase(
         case=case,
         image=image,
@@ -169,11 +180,23 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         n_recovered=n_recovered,
         edited_frames=edited,
         is_outdated=is_outdated,
-        rule_flags=None if n_recovered else _stored_flags(study, shown),
+        rule_flags=None if n_recovered or shown is None else _stored_flags(measures),
+        score=None if n_recovered or shown is None else study.scores([shown.id]).get(shown.id),
+        pressures=study.pressures(case_id),
+        attribution=_against(measures.get("qc_explanation") or {}),
     )
 
 
-def _stored_flags(study: Study, shown: Segmentation | None) -> tuple[Flag, ...] | None:
+def _stored_flags(measures: Mapping[str, Any]) -> tuple[Flag, ...] | None:
     """Return what the rules said when the labels were stored, None when they were not asked."""
-    documents = None if shown is None else study.measures(shown.id).get("flags")
+    documents = measures.get("flags")
     return None if documents is None else tuple(Flag.from_dict(d) for d in documents)
+
+
+def _against(explanation: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Return what speaks for an error by structure and frame, as shares of the strongest; weak ones are left out."""
+    values = {name: np.maximum(np.array(v, float), 0.0) for name, v in explanation.get("attribution", {}).items()}
+    strongest = max((float(v.max(initial=0.0)) for v in values.values()), default=0.0)
+    if strongest <= 0:
+        return {}
+    return {name: np.where(v >= _WEAK * strongest, v / strongest, 0.0) for name, v in values.items()}

@@ -48,6 +48,8 @@ class ReviewPanel(QWidget):
     overlay_toggled = Signal(str)
     all_overlays_toggled = Signal()
     napari_panels_toggled = Signal(bool)
+    reasons_toggled = Signal(bool)
+    pressures_clicked = Signal()
     comment_changed = Signal(str)
     reader_changed = Signal(str)
     keys_clicked = Signal()
@@ -73,6 +75,11 @@ class ReviewPanel(QWidget):
         self.state = QLabel()
         self.details = muted_label()
         self.position = QLabel()
+        self.pressures_button = QPushButton("Blood pressures …")
+        self.pressures_button.setToolTip("With them the aortic area gives the distensibility")
+        self.pressures_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.pressures_button.clicked.connect(self.pressures_clicked)
+        self.pressures_button.hide()
         self.edited = wrapped_label()
         self.flags = wrapped_label()
         self.flag_button = QPushButton("Flag this slice")
@@ -103,7 +110,17 @@ class ReviewPanel(QWidget):
         self.napari_panels = QCheckBox("napari's panels")
         self.napari_panels.setToolTip("Show napari's own layer list and layer controls")
         self.napari_panels.toggled.connect(self.napari_panels_toggled)
-        for widget in (self.contour, *self.overlays.values(), self.hide_all, self.napari_panels):
+        self.reasons_of_score = QCheckBox("QC reasons")
+        self.reasons_of_score.setChecked(True)
+        self.reasons_of_score.setToolTip("Shade the frames and structures that drive the QC score on the curves")
+        self.reasons_of_score.toggled.connect(self.reasons_toggled)
+        for widget in (
+            self.contour,
+            *self.overlays.values(),
+            self.hide_all,
+            self.napari_panels,
+            self.reasons_of_score,
+        ):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
     def _build_decisions(self) -> None:
@@ -154,6 +171,7 @@ class ReviewPanel(QWidget):
         column.addLayout(top)
         column.addWidget(self.details)
         column.addWidget(self.position)
+        column.addWidget(self.pressures_button)
         column.addWidget(heading("Correct"))
         column.addWidget(self.tools)
         edit = QHBoxLayout()
@@ -163,7 +181,7 @@ class ReviewPanel(QWidget):
         column.addWidget(heading("Show"))
         view = QGridLayout()
         view.setSpacing(4)
-        boxes = (self.contour, *self.overlays.values(), self.napari_panels, self.hide_all)
+        boxes = (self.contour, *self.overlays.values(), self.reasons_of_score, self.napari_panels, self.hide_all)
         for i, box in enumerate(boxes):
             view.addWidget(box, i // 2, i % 2)
         column.addLayout(view)

@@ -5,20 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_ssl.core.job import Event, Job, JobKind, JobState
+from napari_ssl.core.quality import curve_kind
+from napari_ssl.core.rating import QcClassifier
 from napari_ssl.core.training import TrainingSpec
+from napari_ssl.errors import SpecError
 from napari_ssl.gui.background import BackgroundRun, BackgroundTask
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.bridge import JobBridge
+from napari_ssl.gui.selection_preview import explain, rule_of
 from napari_ssl.gui.training_run import TrainingRun
 from napari_ssl.gui.training_setup import TrainingOrder, TrainingSetup
+from napari_ssl.study.queue_rows import QueueRow
 from napari_ssl.study.study import Study
 
 __all__ = ["TrainingPanel"]
 
+_PAUSE_MS = 200
 _ALIVE = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
 
 
@@ -35,6 +41,9 @@ class TrainingPanel(QWidget):
         self._study: Study | None = None
         self._bridge: JobBridge | None = None
         self._counting = BackgroundTask(self)
+        self._explaining = BackgroundTask(self)
+        self._rows: list[QueueRow] = []
+        self._classifier: QcClassifier | None = None
         self._jobs: list[Job] = []
         self._attach_newest = False
         self.setup = TrainingSetup()
@@ -51,6 +60,13 @@ class TrainingPanel(QWidget):
         self.setMinimumWidth(300)
         self._counting.done.connect(self._show_counts)
         self._counting.failed.connect(self._counting_failed)
+        self._quiet = QTimer(self)
+        self._quiet.setSingleShot(True)
+        self._quiet.setInterval(_PAUSE_MS)
+        self._quiet.timeout.connect(self._explain_selection)
+        self._explaining.done.connect(lambda said: self.setup.show_selection(*said))
+        self._explaining.failed.connect(lambda text: self.setup.show_selection(text))
+        self.setup.changed.connect(self._quiet.start)
         self.setup.start_requested.connect(self._submit)
         self.run.stop_requested.connect(self._stop)
         self.run.pause_requested.connect(self._pause)
@@ -83,6 +99,8 @@ class TrainingPanel(QWidget):
     def close_panel(self) -> None:
         """End the panel's threads; jobs go on in the background."""
         self._counting.close()
+        self._quiet.stop()
+        self._explaining.close()
         if self._bridge is not None:
             self._bridge.close()
             self._bridge.deleteLater()
@@ -101,12 +119,27 @@ class TrainingPanel(QWidget):
         def count(run: BackgroundRun) -> Any:
             from napari_ssl import rounds
 
-            return rounds.count_training_set(study)
+            classifier = study.classifier(curve_kind(study.label_scheme)) if _has_curves(study) else None
+            return rounds.count_training_set(study), study.queue_rows(), classifier
 
         self._counting.start(count)
 
-    def _show_counts(self, counts: Any) -> None:
+    def _show_counts(self, found: tuple[Any, list[QueueRow], QcClassifier | None]) -> None:
+        counts, self._rows, self._classifier = found
+        self.setup.set_facts(
+            dimensions=self._study.preprocessing.dimensions, has_classifier=self._classifier is not None
+        )
         self.setup.show_counts(counts)
+
+    def _explain_selection(self) -> None:
+        """Say in a thread which pseudo-labels would be taken; nothing is said of what chooses none."""
+        setup, rows, classifier = self.setup, self._rows, self._classifier
+        rule = rule_of(setup.form.values(), setup.order().policy, setup.policy_form.values())
+        if rule is None or self._study is None:
+            setup.show_selection("")
+            return
+        point = None if classifier is None else classifier.threshold
+        self._explaining.start(lambda _run: explain(rows, rule, point))
 
     def _counting_failed(self, text: str) -> None:
         self.banner.show_message(f"The cases cannot be counted. {text}", kind="error")
@@ -225,3 +258,11 @@ def _scrolling(page: QWidget) -> QScrollArea:
     area.setFrameShape(QScrollArea.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
+
+
+def _has_curves(study: Study) -> bool:
+    """Whether the label scheme has a ventricle or an aorta."""
+    try:
+        return bool(curve_kind(study.label_scheme))
+    except SpecError:
+        return False

@@ -291,9 +291,10 @@ class TrainingSetup(QWidget):
         self._dimensions, self._has_classifier = dimensions, has_classifier
         self._refresh_start()
 
-    def show_selection(self, text: str) -> None:
-        """Explain which pseudo-labels quality control would let in; empty hides it."""
+    def show_selection(self, text: str, reasons: str = "") -> None:
+        """Explain which pseudo-labels would be let in, with the reasons as tooltip; an empty text hides it."""
         self.selection.setText(text)
+        self.selection.setToolTip(reasons)
         self.selection.setVisible(bool(text))
 
     def _refresh_start(self) -> None:

@@ -18,6 +18,7 @@ from napari_ssl.gui.findings import FindingList
 from napari_ssl.gui.keys import KeyFilter, KeyTable
 from napari_ssl.gui.models_panel import ModelsPanel
 from napari_ssl.gui.navigation import Navigator
+from napari_ssl.gui.quality_panel import QualityPanel
 from napari_ssl.gui.queue_panel import QueuePanel
 from napari_ssl.gui.rating_panel import RatingPanel
 from napari_ssl.gui.review_panel import ReviewPanel
@@ -66,6 +67,7 @@ class WorkspaceWidget(StudyActions):
         self.rating = RatingPanel(self._keys)
         self.training = TrainingPanel()
         self.models = ModelsPanel()
+        self.quality = QualityPanel()
         self.banner = Banner()
         self.start_page = StartPage(compat.canvas_widget(napari_viewer))
         self.tabs = QTabWidget()
@@ -76,6 +78,7 @@ class WorkspaceWidget(StudyActions):
             (self.rating, "Rate"),
             (self.training, "Training"),
             (self.models, "Models"),
+            (self.quality, "Quality"),
         ):
             self.tabs.addTab(widget, name)
         column = QVBoxLayout(self)
@@ -149,6 +152,10 @@ class WorkspaceWidget(StudyActions):
         review.contour_toggled.connect(self._set_contour)
         review.overlay_toggled.connect(self.toggle_overlay)
         review.all_overlays_toggled.connect(self.toggle_all_overlays)
+        review.pressures_clicked.connect(self.ask_pressures)
+        review.reasons_toggled.connect(
+            lambda _on: self._case_is_open() and self._show_quality(self.reviewer.session.loaded)
+        )
         review.napari_panels_toggled.connect(self._show_napari_panels)
         review.comment_changed.connect(self._set_comment)
         review.reader_changed.connect(self._change_reader)
@@ -164,6 +171,9 @@ class WorkspaceWidget(StudyActions):
         self.navigator.moved.connect(self._moved)
         self.training.job_finished.connect(self._job_finished)
         self.models.job_finished.connect(self._job_finished)
+        self.quality.job_finished.connect(self._job_finished)
+        self.quality.alarm_raised.connect(self._show_alarm)
+        self.quality.rate_clicked.connect(lambda: self.begin_rating(self.rating.goal.value()))
         self.models.model_promoted.connect(lambda _model: self.training.refresh())
         self._sample_task.done.connect(self._sample_ready)
         self._sample_task.failed.connect(self._sample_failed)
@@ -262,6 +272,7 @@ class WorkspaceWidget(StudyActions):
         self._sample_task.close()
         self.training.close_panel()
         self.models.close_panel()
+        self.quality.close_panel()
         self._key_filter.remove()
         self.navigator.close()
         QApplication.instance().aboutToQuit.disconnect(self.close_workspace)

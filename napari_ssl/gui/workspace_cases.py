@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtWidgets import QDialog
+
 from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.gui import compat
+from napari_ssl.gui.background import in_words
 from napari_ssl.gui.curve_quantity import quantities
+from napari_ssl.gui.pressures import PressureDialog, aortic_rows, has_aortic_area
 from napari_ssl.gui.workspace_layers import LayerActions
 
 if TYPE_CHECKING:
@@ -102,8 +106,51 @@ class CaseActions(LayerActions):
         scheme = self.study.label_scheme
         shown_as = quantities(scheme, loaded.case, mass=self.reviewer.looks_only)
         ghost = None if self.reviewer.looks_only else loaded.ghost
-        self.curves.set_curves(loaded.curves, ghost, scheme=scheme, quantities=shown_as)
+        aortic = bool(loaded.curves) and has_aortic_area(scheme, loaded.case)
+        more = (lambda curves: aortic_rows(curves, scheme, loaded.case, loaded.pressures)) if aortic else None
+        self.review.pressures_button.setVisible(aortic)
+        self.curves.set_curves(loaded.curves, ghost, scheme=scheme, quantities=shown_as, more=more)
+        self._show_quality(loaded)
         self.curves.set_frame(self.navigator.place[0])
+
+    def ask_pressures(self) -> None:
+        """Ask for the blood pressures of the case on screen and keep them."""
+        if not self._case_is_open() or self.study.read_only:
+            return
+        loaded, study = self.reviewer.session.loaded, self.study
+        dialog = PressureDialog(loaded.case.id, loaded.pressures, self)
+        if dialog.exec() != QDialog.DialogCode.Accepted:
+            return
+        given = dialog.pressures
+
+        def done(_none: object) -> None:
+            loaded.pressures = given
+            self.reviewer.loader.forget(loaded.case.id)
+            if self._case_is_open() and self.reviewer.session.loaded is loaded:
+                self.curves.refresh_numbers()
+
+        self.reviewer.saver.run(
+            lambda: study.set_pressures(loaded.case.id, *(given or (None, None))),
+            done,
+            lambda error: self.banner.show_message(in_words(error), kind="error"),
+        )
+
+    def _show_quality(self, loaded: LoadedCase) -> None:
+        """Show the QC score and what drives it, but not to a reader who is to rate the curves."""
+        if self.reviewer.looks_only or loaded.score is None or self.reviewer.session.is_edited:
+            self.curves.show_quality("", {})
+            return
+        mark = " ⚑" if loaded.score.is_flagged else ""
+        shaded = any(a.any() for a in loaded.attribution.values()) and self.review.reasons_of_score.isChecked()
+        why = " · shaded: speaks against" if shaded else ""
+        self.curves.show_quality(
+            f"P(good) <b>{loaded.score.probability_good:.2f}{mark}</b>{why}", loaded.attribution if shaded else {}
+        )
+
+    def _edited(self, volumes: dict) -> None:
+        super()._edited(volumes)
+        if self._case_is_open():
+            self._show_quality(self.reviewer.session.loaded)  # the score is of the labels as they were
 
     def _show_rule_flags(self, flags: tuple) -> None:
         self.findings.show_flags(flags)

@@ -110,7 +110,7 @@ class RatingActions(CaseActions):
         self._arrange_rating(False)
         done = text or f"{session.progress_text()}."
         self.rating.show_start(done)
-        self.reviewer.refresh_rows()
+        self.reviewer.refresh_rows(self.quality_changed)  # after the ratings that are on their way
         if self._case_before is not None:
             self.open_case(self._case_before)
         else:
@@ -247,7 +247,6 @@ class RatingActions(CaseActions):
             return study.scores([rating.segmentation_id]).get(rating.segmentation_id)
 
         def done(score: Any) -> None:
-            self.quality_changed()
             self.rating.reveal(
                 rating.case_id,
                 rating.score,
@@ -280,7 +279,6 @@ class RatingActions(CaseActions):
             if rating is None:
                 self.rating.banner.show_message("There is no rating of yours to take back.")
                 return
-            self.quality_changed()
             if self.is_rating:
                 self._rating_session.taken_back(rating.case_id)
                 self._rate_next()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_ssl.gui.background import BackgroundTask
     from napari_ssl.gui.canvas import CaseCanvas
     from napari_ssl.gui.models_panel import ModelsPanel
+    from napari_ssl.gui.quality_panel import QualityPanel
     from napari_ssl.gui.training_panel import TrainingPanel
 
 __all__ = ["StudyActions"]
@@ -33,6 +34,7 @@ class StudyActions(RatingActions):
     tabs: QTabWidget
     training: TrainingPanel
     models: ModelsPanel
+    quality: QualityPanel
     _sample_task: BackgroundTask
     _closed: bool
 
@@ -113,6 +115,7 @@ class StudyActions(RatingActions):
         self.rating.set_study_open(True, writable=not study.read_only)
         self.training.set_study(study)
         self.models.set_study(study)
+        self.quality.set_study(study)
         if study.read_only:
             self.banner.show_message(
                 f"{study.folder} cannot be written: you can look at everything, decisions are not recorded.",
@@ -128,6 +131,7 @@ class StudyActions(RatingActions):
         study = self.reviewer.study
         self.training.set_study(None)
         self.models.set_study(None)
+        self.quality.set_study(None)
         unsaved = self.reviewer.close()
         self.reviewer.deleteLater()
         self.reviewer = None
@@ -213,7 +217,18 @@ class StudyActions(RatingActions):
             self.reviewer.loader.forget()
             self.models.refresh()
             self.training.refresh()
+            self.quality.refresh()
             self.reviewer.refresh_rows(self._open_first)
+
+    def quality_changed(self) -> None:
+        """Count ratings and scores again."""
+        self.quality.refresh()
+
+    def _show_alarm(self, text: str) -> None:
+        """Tell above the canvas that a round made things worse."""
+        if text:
+            actions = (("Look", lambda: self.tabs.setCurrentWidget(self.quality)),)
+            self.banner.show_message(text, kind="warning", actions=actions)
 
     def _show_reader(self) -> None:
         for panel in (self.review, self.rating):
