@@ -52,12 +52,14 @@ from napari_ssl.qc.evaluate import (
     operating_threshold,
     rates,
 )
+from napari_ssl.qc.fitting import fit, logits_of
 from napari_ssl.qc.inputs import N_PER_STRUCTURE
+from napari_ssl.qc.learning import learning_curve
 from napari_ssl.qc.predicted_dice import disagreement, fit_dice_predictor
 from napari_ssl.qc.score import score_curves
 from napari_ssl.qc.simulation import simulate
 from napari_ssl.qc.store import Classifier
-from napari_ssl.qc.train import cross_validate, fit, learning_curve, logits_of
+from napari_ssl.qc.train import cross_validate
 from napari_ssl.training.dataset import SliceStore
 from napari_ssl.training.loop import fit as fit_network
 

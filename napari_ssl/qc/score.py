@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.qc.fitting import logits_of
 from napari_ssl.qc.inputs import curve_array, prepare
 from napari_ssl.qc.store import Classifier, read_classifier
-from napari_ssl.qc.train import logits_of
 
 __all__ = ["Scorer", "score_curves"]
 

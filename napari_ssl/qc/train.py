@@ -9,7 +9,7 @@ Same examples, parameters and seed: same weights, bit for bit, on the same machi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,28 +17,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from napari_ssl.core.job import ShouldStop
 from napari_ssl.core.quality import QcParameters
 from napari_ssl.io.documents import read_document, write_document
-from napari_ssl.qc.classifier import CurveClassifier, new_classifier
-from napari_ssl.qc.data import Examples, augment, balanced, folds_by_subject
-from napari_ssl.qc.evaluate import Calibration, area_under_curve, evaluate, fit_calibration, operating_threshold
+from napari_ssl.qc.classifier import CurveClassifier
+from napari_ssl.qc.data import Examples, folds_by_subject
+from napari_ssl.qc.evaluate import Calibration, evaluate, fit_calibration, operating_threshold
+from napari_ssl.qc.fitting import fit, logits_of
 from napari_ssl.qc.inputs import resampling_matrix
+from napari_ssl.qc.learning import learning_curve
 from napari_ssl.training.device import deterministic
-from napari_ssl.training.loop import Stopped
 
-__all__ = ["Progress", "Training", "cross_validate", "fit", "learning_curve", "logits_of", "train"]
+__all__ = ["Progress", "Training", "cross_validate", "train"]
 
 Progress = Callable[[str, float, dict[str, Any]], None]
 """Takes what is being done, the share of the whole that is done, and more fields of a progress event."""
 
-_LARGEST_GRADIENT = 1.0
-_SCORED_AT_ONCE = 2048
 _FEWEST_OF_A_VERDICT = 10
-_LEARNING_FOLDS = 2
-_LEARNING_SIZES = (50, 100, 200, 400, 800, 1600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,90 +47,6 @@ class Training:
     epochs: int
     metrics: dict[str, Any]
     history: list[list[dict[str, float]]]
-
-
-def logits_of(
-    network: CurveClassifier, inputs: torch.Tensor, lengths: torch.Tensor | None = None
-) -> NDArray[np.float64]:
-    """Logits of being good, (N,), in evaluation mode and in portions."""
-    network.eval()
-    device = next(network.parameters()).device
-    found = []
-    with torch.inference_mode():
-        for first in range(0, len(inputs), _SCORED_AT_ONCE):
-            part = slice(first, first + _SCORED_AT_ONCE)
-            sizes = None if lengths is None else lengths[part].to(device)
-            found.append(network(inputs[part].to(device), sizes).cpu())
-    return torch.cat(found).double().numpy() if found else np.zeros(0)
-
-
-def fit(
-    examples: Examples,
-    rows: NDArray[np.intp],
-    held_out: NDArray[np.intp] | None,
-    parameters: QcParameters,
-    *,
-    seed: int,
-    epochs: int,
-    device: torch.device | str = "cpu",
-    should_stop: ShouldStop | None = None,
-) -> tuple[CurveClassifier, int, list[dict[str, float]]]:
-    """Train on some rows; return the classifier, the epoch that it is of and the losses of every epoch.
-
-    With `held_out` the weights of the epoch with the smallest loss there are kept, and training ends `patience` epochs
-    after it; without, those of the last epoch.
-
-    Raises
-    ------
-    Stopped
-        `should_stop` said yes.
-    """
-    network = new_classifier(examples.inputs.shape[2], parameters.width, parameters.n_points, seed).to(device)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay
-    )
-    generator = torch.Generator().manual_seed(seed)
-    weight = np.zeros(len(examples))
-    weight[rows] = balanced(examples.good[rows], examples.weight[rows])
-    target, weights = torch.from_numpy(examples.good).float(), torch.from_numpy(weight).float()
-    steps = epochs * -(-len(rows) // parameters.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=0.05 * parameters.learning_rate)
-    history: list[dict[str, float]] = []
-    best, best_epoch, state = np.inf, epochs, None
-    for epoch in range(1, epochs + 1):
-        network.train()
-        total = 0.0
-        for part in torch.from_numpy(rows)[torch.randperm(len(rows), generator=generator)].split(parameters.batch_size):
-            if should_stop is not None and should_stop():
-                raise Stopped(f"training of the classifier: stopped on request in epoch {epoch}")
-            inputs = augment(examples.inputs[part], examples.lengths[part], generator).to(device)
-            logits = network(inputs, examples.lengths[part].to(device))
-            loss = binary_cross_entropy_with_logits(logits, target[part].to(device), weight=weights[part].to(device))
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
-            optimiser.step()
-            schedule.step()
-            total += float(loss.detach()) * len(part)
-        entry = {"epoch": epoch, "loss": total / len(rows)}
-        if held_out is not None:
-            entry["validation_loss"] = _held_out_loss(network, examples, held_out)
-            if entry["validation_loss"] < best:
-                best, best_epoch = entry["validation_loss"], epoch
-                state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-        history.append(entry)
-        if held_out is not None and epoch - best_epoch >= parameters.patience and state is not None:
-            break
-    if state is not None:
-        network.load_state_dict(state)
-    return network.cpu().eval(), best_epoch, history
-
-
-def _held_out_loss(network: CurveClassifier, examples: Examples, rows: NDArray[np.intp]) -> float:
-    logit = logits_of(network, examples.inputs[rows], examples.lengths[rows])
-    weight = balanced(examples.good[rows], examples.weight[rows])
-    loss = np.logaddexp(0, logit) - examples.good[rows] * logit
-    return float((weight * loss).sum() / weight.sum())
 
 
 def cross_validate(
@@ -180,54 +92,6 @@ def cross_validate(
                 {"loss": last["loss"], "validation_loss": last.get("validation_loss"), "epoch": last["epoch"]},
             )
     return logits, epochs, histories
-
-
-def learning_curve(
-    examples: Examples,
-    parameters: QcParameters,
-    seed: int,
-    *,
-    epochs: int,
-    sizes: Sequence[int] = _LEARNING_SIZES,
-    device: torch.device | str = "cpu",
-    should_stop: ShouldStop | None = None,
-) -> list[dict[str, float]]:
-    """How good a classifier is that learns from fewer curve sets: ``n``, ``auc``, ``sensitivity_at_80`` (specificity).
-
-    Whole subjects are taken until there are n curve sets; tested on the subjects of the first two folds, pooled. The
-    number of optimiser steps is that of `epochs` over all examples.
-    """
-    folds = folds_by_subject(examples, parameters.folds, seed)[:_LEARNING_FOLDS]
-    most = min(len(examples) - len(fold) for fold in folds)
-    points = []
-    for size in [*(s for s in sizes if s < most), most]:
-        logit, good = [], []
-        for k, held_out in enumerate(folds):
-            rest = np.setdiff1d(np.arange(len(examples)), held_out)
-            rows = _first_subjects(examples, rest, size, seed + k)
-            if len(set(examples.good[rows].tolist())) < 2:
-                break
-            longer = min(20 * epochs, round(epochs * len(rest) / len(rows)))
-            network, _, _ = fit(
-                examples, rows, None, parameters, seed=seed, epochs=longer, device=device, should_stop=should_stop
-            )
-            logit.append(logits_of(network, examples.inputs[held_out], examples.lengths[held_out]))
-            good.append(examples.good[held_out])
-        if len(logit) == len(folds):
-            points.append({"n": int(size), **_two_figures(np.concatenate(logit), np.concatenate(good))})
-    return points
-
-
-def _first_subjects(examples: Examples, rows: NDArray[np.intp], size: int, seed: int) -> NDArray[np.intp]:
-    subjects = np.random.default_rng(seed).permutation(np.unique(examples.subjects[rows]))
-    rank = {name: n for n, name in enumerate(subjects)}
-    order = rows[np.argsort([rank[s] for s in examples.subjects[rows]], kind="stable")]
-    return np.sort(order[:size])
-
-
-def _two_figures(logit: NDArray[np.float64], good: NDArray[np.bool_]) -> dict[str, float]:
-    limit = np.quantile(logit[good], 0.2)
-    return {"auc": area_under_curve(logit, good), "sensitivity_at_80": float((logit[~good] < limit).mean())}
 
 
 def train(

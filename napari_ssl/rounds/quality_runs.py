@@ -33,8 +33,9 @@ from napari_ssl.qc.explain import integrated_gradients
 from napari_ssl.qc.score import Scorer
 from napari_ssl.qc.simulation import simulate
 from napari_ssl.qc.store import save_classifier
-from napari_ssl.qc.train import Stopped, Training, train
+from napari_ssl.qc.train import Training, train
 from napari_ssl.training.device import choose_device, configure_threads, device_record
+from napari_ssl.training.loop import Stopped
 
 __all__ = ["run_qc_scoring", "run_qc_training", "score_documents"]
 

@@ -14,8 +14,8 @@ from napari_ssl.core.quality import QcParameters
 from napari_ssl.qc.cycles import Cycle
 from napari_ssl.qc.data import gather
 from napari_ssl.qc.evaluate import Calibration
+from napari_ssl.qc.fitting import fit
 from napari_ssl.qc.store import Classifier
-from napari_ssl.qc.train import fit
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,10 @@ from napari_ssl.errors import SpecError
 from napari_ssl.qc.classifier import new_classifier
 from napari_ssl.qc.data import augment, balanced, folds_by_subject, gather
 from napari_ssl.qc.evaluate import area_under_curve
-from napari_ssl.qc.train import Stopped, cross_validate, learning_curve, logits_of, train
+from napari_ssl.qc.fitting import fit, logits_of
+from napari_ssl.qc.learning import learning_curve
+from napari_ssl.qc.train import cross_validate, train
+from napari_ssl.training.loop import Stopped
 
 ACDC = PRESETS["acdc"]
 
@@ -107,8 +110,6 @@ def test_a_run_that_was_stopped_goes_on_with_the_folds_it_has_and_ends_alike(dat
 
 
 def test_training_ends_early_and_keeps_the_best_epoch(data, parameters):
-    from napari_ssl.qc.train import fit
-
     impatient = dataclasses.replace(parameters, patience=1, learning_rate=0.5, epochs=50)
     rows = np.arange(40)
     network, best, history = fit(data, rows, np.arange(40, 60), impatient, seed=0, epochs=50)
