@@ -34,6 +34,7 @@ def find_flags(loaded: LoadedCase, labels: NDArray[np.uint8], study: Study) -> t
         frame_interval_ms=case.frame_interval_ms,
         ed_frame=case.ed_frame if curve is None else curve.ed_frame,
         es_frame=case.es_frame if curve is None else curve.es_frame,
+        limits=study.rule_limits,
     )
     return tuple(flags)
 
