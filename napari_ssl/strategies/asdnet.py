@@ -50,7 +50,10 @@ Departures
     The residual U-Net is the default network; ``--network svnet`` gives the paper's. Slices instead of patches where
     the study has slices. The paper's D sees certain labels and uncertain predictions and can win by sharpness alone:
     `label_smoothing` above 0 takes that off. ``quick`` begins with the promoted model, adds augmentation and
-    cross-entropy and a quarter of D's channels; D itself always begins anew. A policy is asked in ``semi-fcn`` alone:
+    cross-entropy and a quarter of D's channels; D itself always begins anew. Its β is 0.5, its smoothing 0.1: where
+    the network is good already, (1 − dsc)² leaves the labelled term a smaller gradient than either other term (ACDC,
+    three patients, Dice 0.55: 0.08 against 0.45 and 0.24 after D's first 60 steps), and without smoothing D has won by
+    then and trusts 8 % of the pixels, with it 87 %. A policy is asked in ``semi-fcn`` alone:
     the other arms' pseudo-labels live for one step. Its stages share one length of training, 3/8 of it the
     alternations as in Bai 2017, so that every arm takes as many steps; with a warm start all of it is theirs.
 """
