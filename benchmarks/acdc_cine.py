@@ -26,6 +26,7 @@ from typing import Any
 
 from napari_ssl.core.case import Split
 from napari_ssl.core.catalogue import STRATEGIES
+from napari_ssl.core.catalogue.budget import duration_parameters
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.core.training import Preprocessing
 from napari_ssl.io.layouts import scan
@@ -59,19 +60,32 @@ def make_study(data: Path, folder: Path) -> None:
         raise SystemExit(f"{len(failed)} patients could not be imported; the first: {failed[0][1]}")
 
 
-def default_arms() -> str:
-    """Every strategy that a comparison of training arms can hold: in two dimensions, without a classifier."""
-    names = [n for n, e in STRATEGIES.items() if not getattr(e, "uses_qc", False)]
-    return ",".join(["supervised", *(n for n in names if n != "supervised")])
+def default_arms(n_labelled: int) -> str:
+    """Every strategy that trains by steps and needs no classifier of curves; as many folds as patients allow."""
+    arms = {n: n for n, e in STRATEGIES.items() if not e.uses_qc and duration_parameters(e)}
+    if n_labelled < 5:
+        arms["teacher-student"] += f":folds={n_labelled};best={max(1, n_labelled - 1)}"
+    return ",".join(["supervised", *(word for name, word in arms.items() if name != "supervised")])
 
 
 def compare_words(study: Path, options: argparse.Namespace, out: Path) -> list[str]:
-    words = ["compare", str(study), "--arms", options.arms or default_arms(), "--seeds", str(options.seeds)]
+    words = [
+        "compare",
+        str(study),
+        "--arms",
+        options.arms or default_arms(_n_labelled(options)),
+        "--seeds",
+        str(options.seeds),
+    ]
     words += ["--iterations", str(options.iterations), "--out", str(out), "--paper-protocol"]
     words += ["--labelled", options.labelled] if options.labelled else ["--n-labelled", str(options.n_labelled)]
     for name, value in RECIPE.items():
         words += ["--set", f"{name}={value}"]
     return words + options.more
+
+
+def _n_labelled(options: argparse.Namespace) -> int:
+    return len(options.labelled.split(",")) if options.labelled else options.n_labelled
 
 
 def markdown(document: dict[str, Any], words: list[str]) -> str:
@@ -110,7 +124,8 @@ def _change(row: dict[str, Any]) -> list[str]:
     if not against or against["low"] is None:
         return ["–", "–"]
     interval = f"{against['difference']:+.3f} [{against['low']:+.3f}, {against['high']:+.3f}]"
-    return [interval, _number(against["t"]["p_holm"], 3)]
+    p = against["t"]["p_holm"]
+    return [interval, "<0.001" if p is not None and p < 0.001 else _number(p, 3)]
 
 
 def _ef(document: dict[str, Any], arm: str, ventricle: str) -> str:

@@ -188,7 +188,7 @@ def bland_altman_figure(title: str, arms: Mapping[str, Mapping[str, Any]]) -> Fi
 def _line(axes: Any, y: float, style: str, name: str) -> None:
     axes.axhline(y, color=_INK, linestyle=style, linewidth=1.1)
     axes.annotate(
-        f"{name} {y:+.1f}",
+        f"{name}: {y:+.1f}".replace("-", "−"),
         (1.0, y),
         xycoords=("axes fraction", "data"),
         xytext=(-2, 2),

@@ -118,34 +118,7 @@ def _unit(study: Study, plan: ComparisonPlan, arm: Arm, seed: int, references: R
         raise SpecError(f"arm {arm.name}: no unlabelled case to review between rounds; keep fewer labels (--labelled)")
     needs_truth = "oracle" in (arm.policy, plan.policy if plan.rounds else "")
     known = _known(study, pool, references) if needs_truth else {}
-    inside = dict(arm.policy_parameters)
-    if arm.policy == "oracle":
-        inside["references"] = known
-    spec = training_spec(
-        study,
-        strategy=arm.strategy,
-        network=arm.network,
-        preset=arm.preset,
-        overrides=plan.overrides(arm),
-        network_overrides=arm.network_parameters,
-        preprocessing_overrides=arm.preprocessing,
-        policy=arm.policy,
-        policy_parameters=inside,
-        seed=seed,
-        device=plan.device,
-        labelled_only=labelled,
-    )
-    if plan.rounds and plan.policy == "qc":
-        spec = dataclasses.replace(spec, qc=qc_reference(study))
-    if spec.qc is None and "qc" in (arm.policy, plan.policy if plan.rounds else ""):
-        raise SpecError(f"study {study.name}: policy qc needs a classifier of curves; train one (napari-ssl qc train)")
-    on_test = Split(plan.split) is Split.TEST
-    evaluation = spec.evaluation if on_test else spec.validation
-    if not evaluation:
-        raise SpecError(f"study {study.name}: no case with expert labels in the split {Split(plan.split).value}")
-    spec = dataclasses.replace(
-        spec, start=None, round=1, evaluation=evaluation, validation=spec.validation if on_test else ()
-    )
+    spec = _spec(study, plan, arm, seed, labelled, known)
     return Unit(
         arm=arm.name,
         seed=seed,
@@ -158,6 +131,37 @@ def _unit(study: Study, plan: ComparisonPlan, arm: Arm, seed: int, references: R
         policy_parameters=dict(plan.policy_parameters),
         pool=pool if plan.rounds else (),
         references=known if plan.rounds and plan.policy == "oracle" else {},
+    )
+
+
+def _spec(
+    study: Study, plan: ComparisonPlan, arm: Arm, seed: int, labelled: tuple[str, ...] | None, known: References
+) -> TrainingSpec:
+    """The order of the first round: from random weights, the plan's split in the place of the test cases."""
+    spec = training_spec(
+        study,
+        strategy=arm.strategy,
+        network=arm.network,
+        preset=arm.preset,
+        overrides=plan.overrides(arm),
+        network_overrides=arm.network_parameters,
+        preprocessing_overrides=arm.preprocessing,
+        policy=arm.policy,
+        policy_parameters={**arm.policy_parameters, **({"references": known} if arm.policy == "oracle" else {})},
+        seed=seed,
+        device=plan.device,
+        labelled_only=labelled,
+    )
+    if plan.rounds and plan.policy == "qc":
+        spec = dataclasses.replace(spec, qc=qc_reference(study))
+    if spec.qc is None and "qc" in (arm.policy, plan.policy if plan.rounds else ""):
+        raise SpecError(f"study {study.name}: policy qc needs a classifier of curves; train one (napari-ssl qc train)")
+    on_test = Split(plan.split) is Split.TEST
+    evaluation = spec.evaluation if on_test else spec.validation
+    if not evaluation:
+        raise SpecError(f"study {study.name}: no case with expert labels in the split {Split(plan.split).value}")
+    return dataclasses.replace(
+        spec, start=None, round=1, evaluation=evaluation, validation=spec.validation if on_test else ()
     )
 
 

@@ -30,21 +30,22 @@ def discs(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
-def _write(path: Path, array: np.ndarray) -> None:
+def write(path: Path, array: np.ndarray) -> None:
     image = sitk.GetImageFromArray(array, isVector=False)
     image.SetSpacing((1.5, 1.5, 8.0, 1.0)[: array.ndim])
     path.parent.mkdir(parents=True, exist_ok=True)
     sitk.WriteImage(image, str(path))
 
 
-def make_study(folder: Path) -> Study:
+def make_study(folder: Path, *, n_labelled: int = 5) -> Study:
+    """Make images and study; the first patients and those of the test split have expert labels."""
     rows = ["patient,group,split,ed_frame,es_frame"]
     for n, split in enumerate(["train"] * 5 + ["test"] * 2, start=1):
         name = f"patient{n:03d}"
         image, labels = discs(n)
-        _write(folder / "images" / name / f"{name}_4d.nii.gz", image)
-        for frame in (0, 1):
-            _write(folder / "images" / name / f"{name}_frame{frame + 1:02d}_gt.nii.gz", labels[frame])
+        write(folder / "images" / name / f"{name}_4d.nii.gz", image)
+        for frame in (0, 1) if n <= n_labelled or split == "test" else ():
+            write(folder / "images" / name / f"{name}_frame{frame + 1:02d}_gt.nii.gz", labels[frame])
         rows.append(f"{name},NOR,{split},1,2")
     (folder / "images" / "cases.csv").write_text("\n".join(rows) + "\n")
     study = Study.create(folder / "study", label_scheme=PRESETS["acdc"], preprocessing=Preprocessing(crop_yx=(32, 32)))
