@@ -101,7 +101,7 @@ def aortic_area(
     slices = np.flatnonzero(counts.any(axis=0))
     if len(slices) > 1:
         raise GeometryError(
-            f"case {case_id}: {structure.name} is labelled in slices {', '.join(str(z + 1) for z in slices)}; an area "
+            f"case {case_id}: {structure.name} is labelled in slices {', '.join(str(z) for z in slices)}; an area "
             "curve needs a single slice across the vessel: import that slice as an image of its own"
         )
     area = np.full(len(labels), np.nan)

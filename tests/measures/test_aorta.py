@@ -62,7 +62,7 @@ def test_distensibility_does_not_depend_on_the_spacing():
 
 def test_what_is_no_single_slice_is_refused_and_what_has_no_aorta_has_no_curve():
     stack = np.repeat(_labels([30, 40]), 2, axis=1)
-    with pytest.raises(GeometryError, match=r"case a: Aorta is labelled in slices 1, 2; .* single slice"):
+    with pytest.raises(GeometryError, match=r"case a: Aorta is labelled in slices 0, 1; .* single slice"):
         aortic_area("a", stack, AORTA, (6, 1, 1))
     stack[:, 0] = 0
     assert aortic_area("a", stack, AORTA, (6, 1, 1)).area_mm2.tolist() == [30, 40]
