@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 __all__ = ["folded"]
 
 _TOLERANCE = 1e-3
-_SIDE = 64
+_SIDE = 32
 
 
 def folded(network: nn.Module, dimensions: int) -> nn.Module:
