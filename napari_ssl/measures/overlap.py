@@ -188,7 +188,7 @@ def evaluate_frames(
 
 
 def mean_over_frames(by_frame: dict[int, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Average the scores of several frames; structure name to ``{dice, hd95_mm, asd_mm, nsd}`` and what else there is."""
+    """Average the scores of several frames; structure name to ``{dice, hd95_mm, asd_mm, nsd}`` and others there are."""
     structures = next(iter(by_frame.values()))
     return {
         name: {metric: float(np.mean([scores[name][metric] for scores in by_frame.values()])) for metric in first}
