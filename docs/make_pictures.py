@@ -1,6 +1,6 @@
 """Make the pictures of the README from the sample study, on a virtual screen of 1280×800.
 
-    xvfb-run -a -s "-screen 0 1280x800x24" python docs/make_pictures.py [--study FOLDER] [--case ID]
+    xvfb-run -a -s "-screen 0 1280x800x24" python docs/make_pictures.py [--study FOLDER] [--case ID] [--only NAME …]
 
 Without ``--study`` a demo study is made first (some minutes). The study is copied; a retraining is started in the copy
 and stopped when its picture is taken.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 SIZE = (1280, 800)
+NAMES = ("review", "rating", "training", "models")
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> None:
@@ -41,7 +42,7 @@ def grab(name: str) -> None:
     QApplication.primaryScreen().grabWindow(0).save(str(PICTURES / f"{name}.png"))
 
 
-def take(study: Path, case_id: str | None) -> None:
+def take(study: Path, case_id: str | None, only: set[str]) -> None:
     import napari
     from qtpy.QtWidgets import QApplication
 
@@ -60,7 +61,37 @@ def take(study: Path, case_id: str | None) -> None:
     if case_id:
         workspace.queue.case_chosen.emit(case_id)
         pause(4)
-    grab("review")
+    if "review" in only:
+        grab("review")
+    if "rating" in only:
+        take_rating(workspace)
+    if "training" in only:
+        take_training(workspace)
+    if "models" in only:
+        workspace.tabs.setCurrentWidget(workspace.models)
+        pause(3)
+        grab("models")
+    viewer.close()
+    QApplication.processEvents()
+    stop_engine()
+
+
+def take_rating(workspace) -> None:
+    """Rate one curve, as a reader does, and show the next."""
+    rating = workspace.rating
+    workspace.toggle_rating()
+    wait(lambda: workspace.is_rating and rating.buttons[4].isEnabled(), 20)
+    pause(3)
+    workspace.rate(4)
+    wait(lambda: rating.buttons[4].isEnabled(), 20)
+    pause(2)
+    grab("rating")
+    workspace.toggle_rating()
+    pause(3)
+
+
+def take_training(workspace) -> None:
+    """Start a training, show it when its curves are there, and stop it."""
     training = workspace.training
     workspace.tabs.setCurrentWidget(training)
     pause(2)
@@ -70,18 +101,13 @@ def take(study: Path, case_id: str | None) -> None:
     if training.run.job is not None:
         training.run.stop_requested.emit(False)
     pause(5)
-    workspace.tabs.setCurrentWidget(workspace.models)
-    pause(3)
-    grab("models")
-    viewer.close()
-    QApplication.processEvents()
-    stop_engine()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, help="a demo study that is there already")
     parser.add_argument("--case", help="the case in the picture of the review")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="take these pictures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
@@ -98,7 +124,7 @@ def main() -> None:
         else:
             study = home / "study"
             shutil.copytree(options.study, study)
-        take(study, options.case)
+        take(study, options.case, set(options.only))
 
 
 if __name__ == "__main__":

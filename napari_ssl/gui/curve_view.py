@@ -205,6 +205,8 @@ class CurveView(QWidget):
         self._row.setDirection(directions.TopToBottom if upright else directions.LeftToRight)
         self._upright = upright
         self._wrap_legend()
+        if self._curves:
+            self._refresh_legend()
 
     def _wrap_legend(self) -> None:
         wraps = self._upright or bool(self._quality)
@@ -276,7 +278,8 @@ class CurveView(QWidget):
         where = f"frame {self._frame}"
         if first.time_ms is not None:
             where += f" · {first.time_ms[self._frame]:.0f} ms"
-        self.legend.setText(f"&nbsp;{where} &nbsp; " + " &nbsp; ".join(parts))
+        gap = "<br>&nbsp;" if self._upright else " &nbsp; "  # a narrow place would break within a structure
+        self.legend.setText(f"&nbsp;{where}{gap}" + " &nbsp; ".join(parts))
 
     # -- the user ------------------------------------------------------------------------------------------------
 

@@ -48,8 +48,8 @@ class WholeEditor(QSpinBox):
 
     def __init__(self, info: ParameterInfo) -> None:
         super().__init__()
-        low = -_LARGEST_INT if info.low is None else int(info.low)
-        high = _LARGEST_INT if info.high is None else int(info.high)
+        low = -_LARGEST_INT if info.low is None else max(-_LARGEST_INT, int(info.low))
+        high = _LARGEST_INT if info.high is None else min(_LARGEST_INT, int(info.high))
         self.setRange(low, high)
         self.valueChanged.connect(lambda _: self.value_changed.emit())
 

@@ -63,3 +63,9 @@ def test_a_null_loss_is_left_out():
 
 def test_durations_in_words():
     assert [duration_text(s) for s in (-1, 5.4, 75, 3700)] == ["0 s", "5 s", "1 min 15 s", "1 h 01 min"]
+
+
+def test_parts_of_a_loss_are_kept_and_cut_back_by_a_resumed_run():
+    first = step(10, losses={"Dice": 0.6, "adversarial": 0.1})
+    progress = feed(STARTED, first, step(20, losses={"Dice": 0.5, "adversarial": None}), step(15, losses={"Dice": 0.4}))
+    assert progress.parts == {"Dice": [(10, 0.6), (15, 0.4)], "adversarial": [(10, 0.1)]}

@@ -6,6 +6,7 @@ import pytest
 from panel_fakes import FakeRunner, make_study
 from qtpy.QtCore import Qt
 
+from napari_ssl.core.catalogue import NETWORKS, STRATEGIES
 from napari_ssl.core.job import EventKind, JobState
 from napari_ssl.errors import StorageError
 from napari_ssl.gui.bridge import JobBridge
@@ -126,6 +127,7 @@ def test_events_drive_the_bar_the_plots_and_the_log(qtbot, panel, study, runner)
             loss=1 / i,
             seconds_left=90.0,
             validation_dice={"LV": i / 50, "RV": 0.1},
+            losses={"Dice": 0.5 / i, "adversarial": 0.25},
         )
     qtbot.waitUntil(lambda: len(panel.run.progress.losses) == 3, timeout=3000)
     assert panel.run.bar.value() == 300
@@ -133,6 +135,8 @@ def test_events_drive_the_bar_the_plots_and_the_log(qtbot, panel, study, runner)
     qtbot.waitUntil(lambda: set(panel.run.plots._curves) == {"LV", "RV"}, timeout=3000)
     assert panel.run.plots._curves["LV"].getData()[1].tolist() == [0.2, 0.4, 0.6]
     assert "LV&nbsp;<b>0.600" in panel.run.plots.legend.text()
+    assert set(panel.run.plots._parts) == {"Dice", "adversarial"}
+    assert "adversarial&nbsp;<b>0.25" in panel.run.plots.loss_legend.text() and panel.run.plots.loss_legend.isVisible()
     assert "Supervised training" in panel.run.log.toPlainText()
 
 
@@ -225,3 +229,51 @@ def test_a_parked_training_asks_for_decisions(qtbot, panel, study, runner):
     runner.set_state(job_id, JobState.PARKED)
     qtbot.waitUntil(lambda: "decisions about 2" in panel.run.banner.text, timeout=3000)
     assert panel.run.resume_button.text() == "Go on with my decisions"
+
+
+def choose(combo, value):
+    combo.setCurrentIndex(combo.findData(value))
+    assert combo.currentData() == value
+
+
+def test_quality_control_needs_a_classifier_and_then_explains_what_it_would_take(qtbot, panel, study, runner):
+    show(qtbot, panel, study, runner)
+    choose(panel.setup.strategy, "alternating-crf")
+    choose(panel.setup.policy, "qc")
+    assert "train one first" in panel.setup.reason.text() and not panel.setup.start_button.isEnabled()
+    panel.setup.set_facts(dimensions=2, has_classifier=True)
+    assert panel.setup.start_button.isEnabled()
+    panel.setup.policy_form.editor("n_best").setValue(7)
+    qtbot.waitUntil(lambda: "None of 2 cases is scored yet" in panel.setup.selection.text(), timeout=5000)
+    assert panel.setup.order().policy_parameters == {"n_best": 7}
+
+
+def test_policies_bring_their_parameters_into_the_order(qtbot, panel, study, runner):
+    show(qtbot, panel, study, runner)
+    choose(panel.setup.strategy, "alternating-crf")
+    choose(panel.setup.policy, "random")
+    panel.setup.policy_form.editor("n").setValue(1)
+    qtbot.waitUntil(lambda: panel.setup.selection.text() == "1 of 2 cases, drawn by chance.", timeout=5000)
+    start(qtbot, panel, runner)
+    (spec,) = runner.specs
+    assert (spec.policy, dict(spec.policy_parameters)) == ("random", {"n": 1})
+
+
+@pytest.mark.parametrize("entry", STRATEGIES.values(), ids=lambda e: e.name)
+def test_every_strategy_appears_and_each_preset_brings_its_network(qtbot, panel, entry):
+    choose(panel.setup.strategy, entry.name)
+    assert panel.setup.sentence.text() == entry.sentence
+    for preset in entry.presets:
+        choose(panel.setup.preset, preset)
+        assert panel.setup.order().network == entry.preset_network.get(preset, entry.network)
+        brings = bool(entry.preset_preprocessing.get(preset))
+        assert panel.setup.brought.isHidden() is not brings
+        assert panel.setup.form.errors() == {}
+
+
+def test_a_network_for_other_images_keeps_the_start_closed(qtbot, panel, study, runner):
+    show(qtbot, panel, study, runner)
+    panel.setup.set_facts(dimensions=3, has_classifier=False)
+    flat = next(n for n, e in NETWORKS.items() if e.dimensions == (2,))
+    choose(panel.setup.network, flat)
+    assert "takes 2D images" in panel.setup.reason.text() and not panel.setup.start_button.isEnabled()
