@@ -89,7 +89,8 @@ def iter_frames(
     if hasattr(network, "label_volume"):
         yield from _label_volumes(network, data, wanted, intensities, spacing_zyx_mm, asked)
         return
-    runner = Runner(folded(network, preprocessing.dimensions), device, max(1, batch_size), meter=meter)
+    fast = place(folded(network, preprocessing.dimensions), device, preprocessing.dimensions)
+    runner = Runner(fast, device, max(1, batch_size), meter=meter)
     size_z = network_size_zyx(data.shape[1:], spacing_zyx_mm, preprocessing)[0]
     if preprocessing.dimensions == 2 and size_z == data.shape[1]:
         runner.network_yx = network_size_yx(data.shape[2:], spacing_zyx_mm, preprocessing)
