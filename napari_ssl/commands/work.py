@@ -54,6 +54,11 @@ def _run(study: Path, make: Callable[[Any], Any], as_json: bool) -> dict[str, An
         return run_here(opened, make(opened), _teller(as_json), should_stop)
 
 
+EVALUATION_CRF = click.option(
+    "--crf/--no-crf", default=True, show_default=True, help="Refine labels with the dense CRF before they are judged."
+)
+
+
 @click.command()
 @STUDY
 @click.option("--strategy", required=True, metavar="NAME", help="See: napari-ssl strategies")
@@ -65,6 +70,7 @@ def _run(study: Path, make: Callable[[Any], Any], as_json: bool) -> dict[str, An
 @click.option("--policy-set", multiple=True, metavar="KEY=VALUE", help="A parameter of the policy; repeatable.")
 @click.option("--references", type=click.Path(path_type=Path), help="Folder with <case>.nii.gz that the oracle knows.")
 @click.option("--labelled", metavar="CASE,…", help="For experiments: only these keep their expert labels.")
+@EVALUATION_CRF
 @PREPROCESSING
 @SEED
 @DEVICE
@@ -81,6 +87,7 @@ def train(
     policy_set: tuple[str, ...],
     references: Path | None,
     labelled: str | None,
+    crf: bool,
     preprocessing_set: tuple[str, ...],
     seed: int,
     device: str,
@@ -112,6 +119,7 @@ def train(
             seed=seed,
             device=device,
             labelled_only=names("--labelled", labelled),
+            crf=crf,
         )
 
     result = _run(study, make, as_json)
@@ -196,14 +204,15 @@ def predict(
 @STUDY
 @click.option("--model", "model_id", metavar="ID", help="By default the promoted one.")
 @click.option("--split", type=click.Choice([s.value for s in Split]), default="test", show_default=True)
+@EVALUATION_CRF
 @DEVICE
 @JSON
 @catching
-def evaluate(study: Path, model_id: str | None, split: str, device: str, as_json: bool) -> None:
+def evaluate(study: Path, model_id: str | None, split: str, crf: bool, device: str, as_json: bool) -> None:
     """Compare a model with the expert's labels: Dice, HD95, ASD, NSD (mm), EDV, ESV and EF errors."""
     from napari_ssl.rounds import evaluation_spec
 
-    result = _run(study, lambda o: evaluation_spec(o, model_id=model_id, split=split, device=device), as_json)
+    result = _run(study, lambda o: evaluation_spec(o, model_id=model_id, split=split, crf=crf, device=device), as_json)
     report(result, as_json, [f"Model {result['model_id']}", *_metrics({split: result["summary"]})])
 
 

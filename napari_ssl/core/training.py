@@ -157,7 +157,8 @@ def _policy_identity(values: dict[str, Any]) -> dict[str, Any]:
 class TrainingSpec:
     """A training run in full. Its `hash` names the run: same hash, same weights on the same machine.
 
-    `evaluation` holds the test items (role labelled) that old and new model are compared on; they never train.
+    `evaluation` holds the test items (role labelled) that old and new model are compared on; they never train. `crf`
+    says whether the final network's labels are refined before they are compared.
 
     Raises
     ------
@@ -178,6 +179,7 @@ class TrainingSpec:
     evaluation: tuple[TrainingItem, ...] = ()
     start: StartModel | None = None
     qc: QcReference | None = None
+    crf: bool = True
     seed: int = 0
     device: str = "auto"
     round: int = 1
@@ -216,6 +218,7 @@ class TrainingSpec:
             "evaluation": [_item_identity(i) for i in self.evaluation],
             "start": self.start.weights_hash if self.start else None,
             "qc": self.qc.weights_hash if self.qc else None,
+            "crf": self.crf,
             "seed": self.seed,
         }
         return _digest(document)

@@ -261,6 +261,7 @@ def training_spec(
     seed: int = 0,
     device: str = "auto",
     labelled_only: Sequence[str] | None = None,
+    crf: bool = True,
 ) -> TrainingSpec:
     """Make the order for a training from what the study holds now.
 
@@ -275,6 +276,8 @@ def training_spec(
         By default the preset's, else the strategy's.
     preprocessing_overrides
         Values that differ from the study's preprocessing and the preset's.
+    crf : bool
+        Refine the final network's labels before they are compared with the expert's.
     labelled_only : sequence of str, optional
         For experiments: these cases alone keep their expert labels, the other labelled training cases count as
         unlabelled, and nothing begins with a promoted model that was taught with other labels than these.
@@ -322,6 +325,7 @@ def training_spec(
         evaluation=_reference_items(study, Split.TEST, standing),
         start=start,
         qc=qc_reference(study) if entry.uses_qc or policy == "qc" else None,
+        crf=crf,
         seed=seed,
         device=device,
         round=study.next_round(),
@@ -410,7 +414,12 @@ def prediction_spec(
 
 
 def evaluation_spec(
-    study: Study, *, model_id: str | None = None, split: Split | str = Split.TEST, device: str = "auto"
+    study: Study,
+    *,
+    model_id: str | None = None,
+    split: Split | str = Split.TEST,
+    crf: bool = True,
+    device: str = "auto",
 ) -> PredictionSpec:
     """Make the order to compare a model with the expert's labels of a split."""
     split = Split(split)
@@ -421,7 +430,7 @@ def evaluation_spec(
         model=start_model(study, model_id),
         label_scheme=study.label_scheme,
         items=items,
-        crf=dataclasses.asdict(CRFParameters()),
+        crf=dataclasses.asdict(CRFParameters()) if crf else None,
         evaluate=True,
         device=device,
         round=study.next_round(),

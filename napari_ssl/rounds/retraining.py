@@ -33,7 +33,7 @@ def run(spec: TrainingSpec, run_folder: Path, emit: Emit, should_stop: ShouldSto
     theta = make_strategy(spec.strategy, spec.parameters).run(lab)
     network = lab.network(theta)
 
-    crf = CRFParameters()
+    crf = CRFParameters() if spec.crf else None
     metrics: dict[str, Any] = {}
     for split, items in (("validation", spec.validation), ("test", spec.evaluation)):
         if items:

@@ -411,3 +411,14 @@ def test_the_confidence_map_holds_the_probability_or_the_entropy(proposed):
     assert proposed.measures(proposal.id)["confidence"] == "entropy"
     with pytest.raises(SpecError, match="probability, entropy"):
         prediction_spec(proposed, confidence="magic")
+
+
+def test_without_the_crf_a_training_and_an_evaluation_judge_the_plain_labels(proposed, tmp_path):
+    spec = training_spec(
+        proposed, strategy="supervised", overrides=QUICK, network_overrides=TINY, device="cpu", crf=False
+    )
+    metrics = execute(spec, tmp_path / "train", quietly, never)["metrics"]["test"]
+    assert metrics["postprocessing"]["crf"] is None
+    summary = execute(evaluation_spec(proposed, crf=False), tmp_path / "run", quietly, never)["summary"]
+    assert summary["postprocessing"]["crf"] is None
+    assert training_spec(proposed, strategy="supervised", overrides=QUICK, device="cpu").hash != spec.hash
