@@ -35,7 +35,6 @@ def find_flags(loaded: LoadedCase, labels: NDArray[np.uint8], study: Study) -> t
         ed_frame=case.ed_frame if curve is None else curve.ed_frame,
         es_frame=case.es_frame if curve is None else curve.es_frame,
         limits=study.rule_limits,
-        limits=study.rule_limits,
     )
     return tuple(flags)
 
