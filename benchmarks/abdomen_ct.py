@@ -98,7 +98,7 @@ def train(study: Study, order: dict[str, Any], folder: Path, *, full: bool) -> d
         network = order.get("network") or STRATEGIES[order["strategy"]].preset_network["paper"]
         coarse = {**order.get("preprocessing_overrides", {}), **COARSE}
         order = {**order, "network_overrides": SMALL[network], "preprocessing_overrides": coarse}
-    spec = training_spec(study, labelled_only=LABELLED, **order)
+    spec = training_spec(study, labelled_only=LABELLED, crf=False, **order)
     held_out, spec = spec.evaluation, dataclasses.replace(spec, evaluation=())
     begun = time.monotonic()
     execute(spec, folder, emit, lambda: False)

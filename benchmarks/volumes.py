@@ -184,6 +184,7 @@ def run(task: Task, study: Study, strategy: str, iterations: int, device: str) -
         network_overrides=task.network_parameters,
         overrides={**task.common, **task.special.get(strategy, {}), **durations(strategy, iterations)},
         device=device,
+        crf=False,
     )
     trained = run_here(study, spec, losses, lambda: False)
     test = trained["metrics"]["test"]

@@ -68,7 +68,7 @@ WEIGHT_0 = {
 }
 """Parameters by which the unlabelled term vanishes."""
 SUPERVISED = {"asdnet": {"arm": "attention"}}
-"""Parameters of the supervised training that is left then, where it is not the same strategy without unlabelled cases."""
+"""Parameters of the supervised training that is left then, where another arm of the strategy is."""
 NEVER_SUPERVISED = {
     "mean-teacher-copy-paste": "unlabelled images surround the labelled boxes whatever their loss weighs",
 }
