@@ -41,6 +41,11 @@ _SILENCE_S = 20.0
 )
 @click.option("--preset", metavar="NAME", help="Preset of every arm that has it and names none.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of every arm that has it.")
+@click.option(
+    "--from-promoted",
+    is_flag=True,
+    help="Every arm that can goes on from the promoted model, which must know no labels but the --labelled.",
+)
 @click.option("--split", type=click.Choice(["test", "validation"]), default="test", show_default=True)
 @click.option("--crf/--no-crf", default=True, show_default=True, help="Refine every arm's labels with the dense CRF.")
 @click.option("--largest-component", is_flag=True, help="Keep the largest component of each structure, in every arm.")
@@ -106,7 +111,17 @@ def _plan(options: Mapping[str, Any]) -> Any:
         raise click.UsageError("--labelled and --n-labelled contradict each other")
     arms = parse_arms(options["arms"]) if options["arms"] is not None else read_arms(options["arms_file"])
     labelled = names("--labelled", options["labelled"])
-    kept = ("draw_seed", "draw_per_seed", "iterations", "split", "crf", "largest_component", "rounds", "device")
+    kept = (
+        "draw_seed",
+        "draw_per_seed",
+        "iterations",
+        "from_promoted",
+        "split",
+        "crf",
+        "largest_component",
+        "rounds",
+        "device",
+    )
     entry = choose(POLICIES, options["policy"], "policy")
     return ComparisonPlan(
         arms=with_preset(arms, options["preset"]),

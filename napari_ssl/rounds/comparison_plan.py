@@ -70,7 +70,9 @@ class Arm:
         entry = STRATEGIES[self.strategy]
         return self.network or entry.preset_network.get(self.preset or "", entry.network)
 
-    def overrides(self, common: Mapping[str, Any], iterations: int | None) -> dict[str, Any]:
+    def overrides(
+        self, common: Mapping[str, Any], iterations: int | None, from_promoted: bool = False
+    ) -> dict[str, Any]:
         """Return what differs from the preset: values for all arms, the arm's own, its share of the steps.
 
         Raises
@@ -79,7 +81,9 @@ class Arm:
             The arm sets a duration although all durations come from `iterations`, or these cannot be divided.
         """
         entry = STRATEGIES[self.strategy]
-        values = {**{k: v for k, v in common.items() if k in _names(entry.parameters)}, **self.parameters}
+        warm = {"warm_start": True, "from_scratch": False} if from_promoted else {}
+        shared = {k: v for k, v in {**common, **warm}.items() if k in _names(entry.parameters)}
+        values = {**shared, **self.parameters}
         if iterations is None:
             return values
         clash = [name for name in duration_parameters(entry) if name in self.parameters]
@@ -110,6 +114,8 @@ class ComparisonPlan:
         Optimiser steps of every arm; None leaves durations to presets and parameters.
     common : mapping of str to str
         Parameters of the strategies as texts, set in every arm that has them.
+    from_promoted : bool
+        Every arm that can goes on from the study's promoted model, which must know no labels but these.
     split : Split
         What the arms are evaluated on: test or validation.
     crf, largest_component : bool
@@ -131,6 +137,7 @@ class ComparisonPlan:
     draw_per_seed: bool = False
     iterations: int | None = None
     common: Mapping[str, str] = field(default_factory=dict)
+    from_promoted: bool = False
     split: Split = Split.TEST
     crf: bool = True
     largest_component: bool = False
@@ -172,7 +179,7 @@ class ComparisonPlan:
         """Return what differs from the arm's preset."""
         kind = STRATEGIES[arm.strategy].parameters
         words = tuple(f"{name}={text}" for name, text in self.common.items() if name in _names(kind))
-        return arm.overrides(from_texts(kind, words), self.iterations)
+        return arm.overrides(from_texts(kind, words), self.iterations, self.from_promoted)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""

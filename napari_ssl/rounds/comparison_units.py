@@ -137,7 +137,7 @@ def _unit(study: Study, plan: ComparisonPlan, arm: Arm, seed: int, references: R
 def _spec(
     study: Study, plan: ComparisonPlan, arm: Arm, seed: int, labelled: tuple[str, ...] | None, known: References
 ) -> TrainingSpec:
-    """The order of the first round: from random weights, the plan's split in the place of the test cases."""
+    """The order of the first round; the plan's split stands in the place of the test cases."""
     spec = training_spec(
         study,
         strategy=arm.strategy,
@@ -160,8 +160,14 @@ def _spec(
     evaluation = spec.evaluation if on_test else spec.validation
     if not evaluation:
         raise SpecError(f"study {study.name}: no case with expert labels in the split {Split(plan.split).value}")
+    start = spec.start if plan.from_promoted else None
+    if plan.from_promoted and start is None and {"warm_start", "from_scratch"} & set(spec.parameters):
+        raise SpecError(
+            f"arm {arm.name}: no promoted model of its network and preprocessing that learnt from the labelled cases "
+            "alone; train one with the same --labelled first, or leave --from-promoted out"
+        )
     return dataclasses.replace(
-        spec, start=None, round=1, evaluation=evaluation, validation=spec.validation if on_test else ()
+        spec, start=start, round=1, evaluation=evaluation, validation=spec.validation if on_test else ()
     )
 
 

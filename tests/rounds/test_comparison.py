@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -12,8 +13,9 @@ from comparison_study import QUICK, TINY, make_study
 from napari_ssl.core.case import Split
 from napari_ssl.core.job import EventKind
 from napari_ssl.errors import JobError, SpecError
+from napari_ssl.jobs.runner import run_here
 from napari_ssl.report.comparison_page import CASE_COLUMNS, SCORE_COLUMNS, write_comparison
-from napari_ssl.rounds import StoppedByRequest
+from napari_ssl.rounds import StoppedByRequest, training_spec
 from napari_ssl.rounds.comparison import compare
 from napari_ssl.rounds.comparison_plan import ComparisonPlan, parse_arms
 from napari_ssl.rounds.comparison_units import draw_labelled, make_units
@@ -201,3 +203,30 @@ def test_units_run_in_processes_of_their_own(study, tmp_path):
     assert {seed for seed, kind in told if kind is EventKind.PROGRESS} == {0, 1}
     assert {"hd95_voxel", "asd_voxel"} <= set(document["scores"])
     assert document["efficiency"]["supervised"]["peak_memory_mib"] > 50
+
+
+def test_arms_that_go_on_from_the_promoted_model_share_it_and_spend_all_steps_after_it(tmp_path):
+    """The stage that the model replaces gets nothing; a model that knows other labels is refused."""
+    with make_study(tmp_path) as study:
+        cases = ("patient001", "patient002")
+        arms = f"supervised:{TINY},alternating-crf:alternations=2;crf=no;{TINY}"
+        wanted = plan(arms, labelled=cases, from_promoted=True, seeds=(0,), iterations=8)
+        with pytest.raises(SpecError, match="train one with the same --labelled first"):
+            make_units(study, wanted)
+        first = training_spec(
+            study,
+            strategy="supervised",
+            overrides={"duration": "4 iterations", "batch_size": 4},
+            network_overrides={"base_channels": 4, "levels": 3},
+            labelled_only=cases,
+            device="cpu",
+        )
+        model = run_here(study, first, lambda e: None, lambda: False)["model_id"]
+        units = make_units(study, wanted)
+        assert {u.spec.start.model_id for u in units} == {model}
+        assert [u.spec.parameters.get("duration") for u in units] == ["8 iterations", None]
+        assert units[1].spec.parameters["per_alternation"] == "4 iterations"
+        document = compare(study, wanted, tmp_path / "out", workers=0)
+        assert not document["failed"] and document["steps_are_equal"]
+        with pytest.raises(SpecError, match="learnt from the labelled cases alone"):
+            make_units(study, dataclasses.replace(wanted, labelled=("patient001",)))

@@ -65,7 +65,7 @@ ENTRY = StrategyEntry(
     module="napari_ssl.strategies.alternating_crf:AlternatingCrf",
     network="res-unet",
     uses_unlabelled=True,
-    budget={"initial": Share(fraction=0.6), "per_alternation": Share(fraction=0.4, times="alternations")},
+    budget={"initial": Share(fraction=0.6, first=True), "per_alternation": Share(fraction=0.4, times="alternations")},
     presets={
         "paper": {},
         "quick": {

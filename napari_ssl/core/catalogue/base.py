@@ -144,10 +144,15 @@ class NetworkEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Part of a total number of steps that a stage gets; `times` names the parameter that says how often it is run."""
+    """Part of a total number of steps that a stage gets.
+
+    `times` names the parameter that says how often it is run; a `first` stage is left out where the run begins with a
+    model (``warm_start``).
+    """
 
     fraction: float
     times: str = ""
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """How a total number of optimiser steps is divided among the stages of a strategy, so that arms can be compared.
 
-An entry may say it (`StrategyEntry.budget`): the fraction of the total that each duration parameter stands for, and
-which parameter says how often that stage is run. Where it says nothing, the stages keep the proportions of the
-durations that the preset, or the published defaults, give them, each run once.
+An entry may say it (`StrategyEntry.budget`): the fraction of the total that each duration parameter stands for, which
+parameter says how often that stage is run, and which stage a model that the run begins with replaces. Where it says
+nothing, the stages keep the proportions of the durations that the preset, or the published defaults, give them, each
+run once.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def split_budget(entry: StrategyEntry, values: Mapping[str, Any], total: int) ->
         A stage would get no step, durations of different units without declared shares, or the remainder has no place.
     """
     shares = dict(entry.budget) or _published_shares(entry, values)
+    if values.get("warm_start"):
+        shares = {name: share for name, share in shares.items() if not share.first}
     if not shares:
         return {}  # nothing is trained by steps, such as an atlas
     times = {name: int(values[share.times]) if share.times else 1 for name, share in shares.items()}

@@ -56,7 +56,7 @@ ENTRY = StrategyEntry(
     module="napari_ssl.strategies.mean_teacher_copy_paste:MeanTeacherCopyPaste",
     network="res-unet",
     uses_unlabelled=True,
-    budget={"initial": Share(fraction=0.5), "duration": Share(fraction=0.5)},
+    budget={"initial": Share(fraction=0.5, first=True), "duration": Share(fraction=0.5)},
     presets={
         "paper": {
             "optimiser": "sgd",

@@ -92,5 +92,5 @@ ENTRY = StrategyEntry(
             "high_percentile": 95.0,
         }
     },
-    budget={"first_phase": Share(fraction=0.5), "second_phase": Share(fraction=0.5)},
+    budget={"first_phase": Share(fraction=0.5, first=True), "second_phase": Share(fraction=0.5)},
 )
