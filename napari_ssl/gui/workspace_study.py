@@ -186,22 +186,29 @@ class StudyActions(RatingActions):
                 self.study.name, "The study has no images yet.", (("Import images …", self.ask_import),)
             )
         elif not any(r.proposal_id is not None for r in rows):
-            labelled = sum(r.has_reference for r in rows)
-            text = (
-                f"{len(rows)} cases, {labelled} with expert labels, and no proposed labels to review yet. Train a "
-                "first model on the labelled cases; then let it label the others (tab Models)."
-                if labelled
-                else f"{len(rows)} cases, none labelled. Import expert labels for some, or choose a case and paint."
-            )
-            self.start_page.show_page(
-                self.study.name,
-                text,
-                (("Train a first model", self._show_training), ("Import images …", self.ask_import)),
-            )
+            self.start_page.show_page(self.study.name, *self._what_to_do_without_proposals(rows))
         else:
             first = self._case_of_last_time() or self.queue.next_case(to_do_only=True) or self.queue.next_case()
             if first is not None:
                 self.open_case(first)
+
+    def _what_to_do_without_proposals(self, rows: list) -> tuple[str, tuple]:
+        """Return what the start page says, and its buttons, while no case has proposed labels."""
+        labelled, model = sum(r.has_reference for r in rows), self.study.promoted()
+        more = ("Import images …", self.ask_import)
+        if model is not None:
+            text = (
+                f"{len(rows)} cases and no proposed labels to review yet. Model {model.id} is ready to label them: "
+                "“Relabel the remaining cases” in the tab Models."
+            )
+            return text, (("Open Models", lambda: self.tabs.setCurrentWidget(self.models)), more)
+        text = (
+            f"{len(rows)} cases, {labelled} with expert labels, and no proposed labels to review yet. Train a "
+            "first model on the labelled cases; then let it label the others (tab Models)."
+            if labelled
+            else f"{len(rows)} cases, none labelled. Import expert labels for some, or choose a case and paint."
+        )
+        return text, (("Train a first model", self._show_training), more)
 
     def _case_of_last_time(self) -> str | None:
         """Return the case that was on screen when the window was closed, if it is still to do."""

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_ssl.core.case import Split
 from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import StorageError
@@ -19,6 +20,7 @@ from napari_ssl.gui.loaded_case import load_case
 from napari_ssl.gui.session import ReviewSession
 from napari_ssl.gui.view_memory import ViewMemory
 from napari_ssl.io.images import read_image
+from napari_ssl.io.layouts import ImportItem
 from napari_ssl.study.journal import EditJournal
 from napari_ssl.study.study import Study
 
@@ -46,6 +48,22 @@ def test_keys_work_before_the_first_click(window):
     """Qt gives the focus of a new window to napari's widget around the canvas."""
     QTest.keyClick(compat.viewer_widget(window.viewer), Qt.Key.Key_N)
     window.wait_for("case1")
+
+
+def test_before_proposals_a_model_that_is_ready_is_named(workspace, review_study, tmp_path):
+    case = review_study.cases()[0]
+    item = ImportItem(subject_id="new", case_id="new", image_path=case.image_path, split=Split.TRAIN)
+    with Study.create(tmp_path / "other", label_scheme=review_study.label_scheme) as study:
+        study.add_cases([item])
+        add_model(study, tmp_path / "model-7", "model-7")
+        study.promote("model-7", by=READER)
+    workspace.widget.set_study(Study.open(tmp_path / "other"))
+    page = workspace.widget.start_page
+    wait(lambda: "model-7 is ready" in page.text)
+    QTest.mouseClick(page.buttons[0], Qt.MouseButton.LeftButton)
+    assert workspace.widget.tabs.currentWidget() is workspace.widget.models
+    workspace.widget.tabs.setCurrentWidget(workspace.widget.review)
+    workspace.widget.set_study(None)
 
 
 def test_a_decision_of_the_same_reader_in_another_window_is_told(window, review_study):
