@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_ssl.core.job import Event, EventKind, Job, JobState
+from napari_ssl.core.job import Event, EventKind, Job, JobKind, JobState
 from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.run_progress import duration_text
 from napari_ssl.gui.theme import muted_label
@@ -88,6 +88,13 @@ class LabellingRun(QWidget):
         self._refresh()
         self._bridge.submit(make_spec)
 
+    def go_on(self, job: Job) -> None:
+        """Let a job that was stopped, or failed, go on where it was."""
+        self._attach(job)
+        self._submitting = True  # until the job is seen to be alive again
+        self._bridge.resume(job.id)
+        self._refresh()
+
     def _attach(self, job: Job) -> None:
         self._submitting, self._job, self._asked_to_stop = False, job, False
         self.text.setText("Waits for the engine…")
@@ -112,6 +119,7 @@ class LabellingRun(QWidget):
         for job in mine:
             if self._job is not None and job.id == self._job.id:
                 was_over, self._job = self._job.state.is_over, job
+                self._submitting = self._submitting and job.state.is_over
                 if job.state is JobState.INTERRUPTED:
                     self.text.setText("The process was killed or lost; it resumes by itself.")
                 if job.state.is_over and not was_over:
@@ -133,7 +141,7 @@ class LabellingRun(QWidget):
                 self.noticed.emit(str(event.data.get("message", "")))
 
     def _refuse(self, action: str, text: str) -> None:
-        if action == "submit":
+        if action in ("submit", "resume"):
             self._submitting = False
             self._refresh()
         self.refused.emit(text)
@@ -159,5 +167,6 @@ def _end_text(job: Job) -> str:
     if job.state is JobState.FAILED:
         return f"{what} failed. {job.message}".strip()
     if job.state is JobState.CANCELLED:
-        return f"{what} was stopped; what was finished before is kept for the next time."
+        kept = "what was finished before is kept for the next time" if job.kind is JobKind.PREDICT else "it can go on"
+        return f"{what} was stopped; {kept}."
     return done

@@ -201,10 +201,16 @@ class QualityPanel(QWidget):
         self.banner.clear()
         self.jobs.submit(what, lambda: order(study))
 
+    def _go_on(self, job: Job) -> None:
+        self.banner.clear()
+        self.jobs.go_on(job)
+
     def _job_over(self, job: Job, text: str) -> None:
         failed = job.state is JobState.FAILED
         scores = job.kind.value == "qc-train" and job.state is JobState.DONE and bool(self._facts.n_proposals)
         actions = (("Score proposals", self.score),) if scores else ()
+        if job.state in (JobState.CANCELLED, JobState.FAILED):
+            actions = (("Go on where it was", lambda: self._go_on(job)),)
         self.banner.show_message(text, kind="error" if failed else "info", actions=actions)
         self.refresh()
         self.job_finished.emit(job.id)

@@ -94,7 +94,8 @@ def _simulated(
     def progress(fraction: float) -> None:
         if should_stop():
             raise Stopped("simulation of faults: stopped on request")
-        tell("simulating faults", _SIMULATION_SHARE * fraction, {})
+        n_made = round(fraction * spec.n_simulated)
+        tell(f"simulating faults: {n_made} of {spec.n_simulated}", _SIMULATION_SHARE * fraction, {})
 
     examples, faults, provenance = simulate(
         spec.curve_kind,

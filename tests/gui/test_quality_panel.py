@@ -118,6 +118,23 @@ def test_training_is_a_job_with_progress_and_offers_to_score(qtbot, panel, revie
     assert "ready" in panel.banner.text and [b.text() for b in panel.banner.buttons] == ["Score proposals"]
 
 
+def test_a_stopped_job_can_go_on_where_it_was(qtbot, panel, review_study, runner):
+    show(qtbot, panel, review_study, runner)
+    qtbot.mouseClick(panel.train_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.jobs.job is not None, timeout=5000)
+    job_id = panel.jobs.job.id
+    runner.set_state(job_id, JobState.CANCELLED)
+    qtbot.waitUntil(lambda: "was stopped" in panel.banner.text and panel.train_button.isEnabled(), timeout=5000)
+    [go_on] = panel.banner.buttons
+    qtbot.mouseClick(go_on, Qt.MouseButton.LeftButton)
+    assert panel.jobs.busy and not panel.train_button.isEnabled()
+    qtbot.waitUntil(lambda: ("resume", job_id) in runner.calls, timeout=5000)
+    runner.set_state(job_id, JobState.RUNNING)
+    qtbot.waitUntil(lambda: panel.jobs.job.state is JobState.RUNNING, timeout=5000)
+    runner.set_state(job_id, JobState.DONE)
+    qtbot.waitUntil(lambda: "ready" in panel.banner.text and not panel.jobs.busy, timeout=5000)
+
+
 def test_an_order_that_cannot_be_made_is_told(qtbot, panel, review_study, runner, tmp_path):
     add_classifier(review_study, tmp_path / "qc")
     show(qtbot, panel, review_study, runner)
