@@ -48,7 +48,7 @@ def main() -> None:
         study, out = folder / "study", folder / "comparison"
         if not study.exists():
             make_study(options.data.resolve(), study)
-            command("qc", "train", str(study))
+            command("qc", "train", str(study), "--set", "learning_curve=no")
         words = ["compare", str(study), "--arms", arms(options.n_cases), "--seeds", str(options.seeds)]
         words += ["--iterations", str(options.iterations), "--n-labelled", str(options.n_labelled), "--out", str(out)]
         for name, value in RECIPE.items():
