@@ -12,7 +12,7 @@ import click
 from napari_ssl.commands.options import DEVICE, JSON, PREPROCESSING, SEED, STUDY, catching, names, report, say
 from napari_ssl.commands.stopping import stop_on_signal
 from napari_ssl.core.case import Split
-from napari_ssl.core.catalogue import DEPLOYABLE, POLICIES, STRATEGIES, choose
+from napari_ssl.core.catalogue import DEFAULT_STRATEGY, DEPLOYABLE, POLICIES, STRATEGIES, choose
 from napari_ssl.core.job import Event, EventKind
 from napari_ssl.core.parameters import from_texts
 from napari_ssl.core.preprocessing import preprocessing_from_texts
@@ -61,7 +61,9 @@ EVALUATION_CRF = click.option(
 
 @click.command()
 @STUDY
-@click.option("--strategy", required=True, metavar="NAME", help="See: napari-ssl strategies")
+@click.option(
+    "--strategy", default=DEFAULT_STRATEGY, show_default=True, metavar="NAME", help="See: napari-ssl strategies"
+)
 @click.option("--network", metavar="NAME", help="See: napari-ssl networks")
 @click.option("--preset", metavar="NAME", help="Parameter values to start from: paper (as published), quick (minutes).")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the strategy; repeatable.")

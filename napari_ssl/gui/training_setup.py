@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_ssl.core.catalogue import (
+    DEFAULT_STRATEGY,
     DEPLOYABLE,
     POLICIES,
     STRATEGIES,
@@ -19,7 +20,7 @@ from napari_ssl.core.catalogue import (
     why_not_together,
 )
 from napari_ssl.gui.parameter_form import ParameterForm
-from napari_ssl.gui.theme import heading, muted_label, set_margins, wrapped_label
+from napari_ssl.gui.theme import WheelGuard, heading, muted_label, set_margins, wrapped_label
 
 if TYPE_CHECKING:
     from napari_ssl.rounds import TrainingSetCounts
@@ -80,6 +81,7 @@ class TrainingSetup(QWidget):
         self._dimensions = 2
         self._has_classifier = False
         self.strategy = _combo([(e.title, e.name) for e in STRATEGIES.values()])
+        self.strategy.setCurrentIndex(self.strategy.findData(DEFAULT_STRATEGY))
         self.network = _combo([(e.title, e.name) for e in DEPLOYABLE.values()])
         self.preset = _combo([])
         self.policy = _combo([(POLICIES[n].title, n) for n in _WINDOW_POLICIES])
@@ -96,6 +98,8 @@ class TrainingSetup(QWidget):
         self.start_button = QPushButton("Start training")
         self.reason = muted_label()
         self._count_labels: dict[str, tuple[QLabel, QLabel]] = {}
+        self._guard = WheelGuard(self)
+        self._guard.protect(self.strategy, self.preset, self.network, self.policy, self.device)
         self._build()
         self.strategy.currentIndexChanged.connect(self._choose_strategy)
         self.preset.currentIndexChanged.connect(self._choose_preset)

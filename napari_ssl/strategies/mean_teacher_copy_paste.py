@@ -212,18 +212,22 @@ class MeanTeacherCopyPaste:
         p = self.parameters
         unlabelled = lab.choose_frames(lab.unlabelled, p.frames_per_case)
         warm = lab.begin_with_start(p.warm_start)
-        later = lab.iterations(lab.labelled, p.duration, p.batch_size) if len(unlabelled) else 0
-        lab.plan(*([] if warm else [lab.iterations(lab.labelled, p.initial, p.batch_size)]), later)
+        first = [] if warm and len(unlabelled) else [lab.iterations(lab.labelled, p.initial, p.batch_size)]
+        later = [lab.iterations(lab.labelled, p.duration, p.batch_size)] if len(unlabelled) else []
+        lab.plan(*first, *later)
 
-        theta = warm or lab.fit(
-            lab.labelled,
-            duration=p.initial,
-            parameters=p,
-            step="training on labelled pairs",
-            method=LabelledPairs(p),
-        )
-        if not len(unlabelled):
-            lab.notice("no unlabelled case: the training with the teacher is left out")
+        theta = warm
+        if first:
+            theta = lab.fit(
+                lab.labelled,
+                duration=p.initial,
+                parameters=p,
+                step="training on labelled pairs",
+                start=warm,
+                method=LabelledPairs(p),
+            )
+        if not later:
+            lab.notice("no unlabelled case: training on pairs of labelled ones alone")
             return theta
         return lab.fit(
             lab.labelled,

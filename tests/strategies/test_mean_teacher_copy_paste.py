@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from recording_lab import RecordingLab
 from torch import nn
 
 from napari_ssl.core.catalogue.mean_teacher_copy_paste import MeanTeacherCopyPasteParameters
-from napari_ssl.strategies.mean_teacher_copy_paste import CopyPaste, LabelledPairs, box_mask, mixed_loss
+from napari_ssl.strategies.mean_teacher_copy_paste import (
+    CopyPaste,
+    LabelledPairs,
+    MeanTeacherCopyPaste,
+    box_mask,
+    mixed_loss,
+)
 from napari_ssl.training.dataset import Batch
 from napari_ssl.training.method import StepInfo
 
@@ -128,3 +135,22 @@ def test_largest_components_of_the_teacher_are_kept_alone():
     info = StepInfo(iteration=0, iterations=1, generator=torch.Generator(), forward=lambda module, x: logits)
     kept = method.pseudo_classes(torch.zeros(1, 1, *SIZE), info)
     assert kept[0, 1:5, 1:5].eq(1).all() and int(kept.sum()) == 16
+
+
+@pytest.mark.parametrize(
+    ("unlabelled", "start", "expected"),
+    [
+        ("cd", False, ["training on labelled pairs", "training with the teacher"]),
+        ("cd", True, ["training with the teacher"]),
+        ("", False, ["training on labelled pairs"]),
+        ("", True, ["training on labelled pairs"]),
+    ],
+)
+def test_a_model_to_begin_with_replaces_the_pairs_unless_there_is_nothing_else_to_learn_from(
+    unlabelled, start, expected
+):
+    lab = RecordingLab("ab", unlabelled, start=start)
+    MeanTeacherCopyPaste(MeanTeacherCopyPasteParameters(warm_start=start)).run(lab)
+    assert [fit["step"] for fit in lab.fits] == expected
+    assert (lab.fits[0]["start"] is not None) is start
+    assert len(lab.planned) == len(expected)
