@@ -27,6 +27,7 @@ __all__ = [
     "napari_docks",
     "peek_redo",
     "peek_undo",
+    "show_help",
     "unwrapped",
     "viewer_widget",
 ]
@@ -60,6 +61,15 @@ def napari_docks(viewer: napari.Viewer) -> tuple[QDockWidget, ...]:
 def hide_welcome(viewer: napari.Viewer) -> None:
     """Keep napari's welcome text from lying under ours."""
     viewer.window._qt_viewer.show_welcome_screen = False
+
+
+def show_help(viewer: napari.Viewer, shown: bool) -> None:
+    """Let napari write hints about its own keys into the status bar, or not: the workspace claims those keys."""
+    window = viewer.window
+    viewer.events.help.disconnect(window._help_changed)
+    if shown:
+        viewer.events.help.connect(window._help_changed)
+    window._status_bar.setHelpText(viewer.help if shown else "")
 
 
 def insert_above_canvas(viewer: napari.Viewer, widget: QWidget) -> None:

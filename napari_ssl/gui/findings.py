@@ -121,8 +121,7 @@ class FindingList(QWidget):
             self.place_chosen.emit(*places[turn])
 
     def _height(self, n: int) -> int:
-        row = max(16, self.list.sizeHintForRow(0))
-        return min(n, _ROWS_ON_SHOW) * row + 4
+        return min(n, _ROWS_ON_SHOW) * self.list.sizeHintForRow(0) + 2 * self.list.frameWidth()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

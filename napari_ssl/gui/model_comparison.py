@@ -28,7 +28,7 @@ from napari_ssl.gui.model_rows import (
     shared_splits,
     structure_rows,
 )
-from napari_ssl.gui.theme import colours_of, is_theme_change, muted_label, set_margins, wrapped_label
+from napari_ssl.gui.theme import WheelGuard, colours_of, is_theme_change, muted_label, set_margins, wrapped_label
 from napari_ssl.measures.evaluation import compare
 
 __all__ = ["ModelComparison"]
@@ -64,6 +64,8 @@ class ModelComparison(QWidget):
         self.old = _model_combo()
         self.new = _model_combo()
         self.split = _model_combo()
+        self._guard = WheelGuard(self)
+        self._guard.protect(self.old, self.new, self.split)
         self.sentence = wrapped_label()
         self.hint = muted_label(
             "▲ better, ▼ worse: the 95 % interval (paired bootstrap over subjects) leaves zero out. HD95 in mm; "

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_ssl.core.job import Job, JobKind, JobState
 from napari_ssl.core.model import Model, ModelState
@@ -30,6 +29,7 @@ from napari_ssl.gui.model_rows import provenance
 from napari_ssl.gui.settings import reader_name
 from napari_ssl.gui.theme import (
     Confirmation,
+    Fold,
     heading,
     set_margins,
     wrapped_label,
@@ -105,8 +105,7 @@ class ModelsPanel(QWidget):
         column.addWidget(self.jobs)
         column.addWidget(heading("Compare"))
         column.addWidget(self.comparison)
-        self.provenance_fold = QCollapsible("Where the selected model comes from")
-        self.provenance_fold.setDuration(0)
+        self.provenance_fold = Fold("Where the selected model comes from")
         self.provenance_fold.addWidget(self.provenance)
         column.addWidget(self.provenance_fold)
         column.addStretch(1)

@@ -5,29 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QSpinBox, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_ssl.core.duration import Duration
 from napari_ssl.core.parameters import ParameterInfo, describe, from_mapping
 from napari_ssl.errors import CatalogueError
 from napari_ssl.gui.parameter_editors import LengthEditor, editor_for
-from napari_ssl.gui.theme import colours_of, is_theme_change, wrapped_label
+from napari_ssl.gui.theme import Fold, WheelGuard, colours_of, is_theme_change, wrapped_label
 
 __all__ = ["ParameterForm"]
 
 _FIELD_WIDTH = 160
-
-
-class _WheelGuard(QObject):
-    """Keeps the wheel from changing a field that the pointer only passes over while the form is scrolled."""
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
-            event.ignore()
-            return True
-        return False
 
 
 def _tooltip(info: ParameterInfo, preset_value: Any) -> str:
@@ -87,11 +76,10 @@ class ParameterForm(QWidget):
         self._type: type | None = None
         self._rows: dict[str, _Row] = {}
         self._filling = False
-        self._guard = _WheelGuard(self)
+        self._guard = WheelGuard(self)
         self._main = QWidget()
         self._advanced_page = QWidget()
-        self.advanced = QCollapsible(advanced_title)
-        self.advanced.setDuration(0)
+        self.advanced = Fold(advanced_title)
         self.advanced.toggled.connect(lambda expanded: self._advanced_page.setVisible(expanded))
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -134,8 +122,7 @@ class ParameterForm(QWidget):
             row.editor.value_changed.connect(lambda name=name: self._edited(name))
             for widget in (row.editor, *row.editor.findChildren(QWidget)):
                 if isinstance(widget, QComboBox | QSpinBox):
-                    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                    widget.installEventFilter(self._guard)
+                    self._guard.protect(widget)
         return page
 
     def set_values(self, values: Mapping[str, Any]) -> None:

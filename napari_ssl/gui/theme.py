@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
+from qtpy.QtCore import QEvent, QObject, QPointF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap, QPolygonF
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
 __all__ = [
     "MARGIN",
     "SPACING",
     "Colours",
     "Confirmation",
+    "Fold",
+    "WheelGuard",
     "colours_of",
     "heading",
     "is_theme_change",
@@ -150,6 +153,57 @@ def state_icon(colour: str, *, filled: bool = True, size: int = 12) -> QIcon:
     painter.drawEllipse(2, 2, size - 4, size - 4)
     painter.end()
     return QIcon(pixmap)
+
+
+def _arrow(colour: str, *, down: bool, size: int = 12) -> QIcon:
+    pixmap = QPixmap(QSize(size, size))
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(colour))
+    corners = ((2, 4), (10, 4), (6, 9)) if down else ((4, 2), (9, 6), (4, 10))
+    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in corners]))
+    painter.end()
+    return QIcon(pixmap)
+
+
+class Fold(QCollapsible):
+    """A part that folds away at once; its arrow has the theme's colour, superqt's own is black on dark."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title)
+        self.setDuration(0)
+        self._shade = ""
+        self._recolour()
+
+    def _recolour(self) -> None:
+        shade = colours_of(self.parentWidget() or self).text
+        if shade != self._shade:
+            self._shade = shade
+            self.setCollapsedIcon(_arrow(shade, down=False))
+            self.setExpandedIcon(_arrow(shade, down=True))
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if is_theme_change(event) or event.type() == QEvent.Type.ParentChange:
+            self._recolour()
+
+
+class WheelGuard(QObject):
+    """Keeps the wheel from changing a field that the pointer only passes over while its page is scrolled."""
+
+    def protect(self, *fields: QWidget) -> None:
+        """Let the wheel change these fields only while they have the focus, which the wheel does not give them."""
+        for field in fields:
+            field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            field.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
 
 
 class Confirmation(QFrame):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPlainTextEdit, QProgressBar, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_ssl.core.job import Event, Job, JobState
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.run_progress import RunProgress, duration_text
-from napari_ssl.gui.theme import heading, muted_label, set_margins, wrapped_label
+from napari_ssl.gui.theme import Fold, heading, muted_label, set_margins, wrapped_label
 from napari_ssl.gui.training_plots import TrainingPlots
 
 __all__ = ["TrainingRun"]
@@ -115,8 +114,7 @@ class TrainingRun(QWidget):
         column.addLayout(buttons)
         column.addWidget(self.banner)
         column.addWidget(self.plots)
-        folded = QCollapsible("Log")
-        folded.setDuration(0)
+        folded = Fold("Log")
         folded.addWidget(self.log)
         self.log_fold = folded
         column.addWidget(folded)

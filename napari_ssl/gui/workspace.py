@@ -103,6 +103,7 @@ class WorkspaceWidget(StudyActions):
     def _add_docks(self) -> tuple[QWidget, ...]:
         window, qt_window = self.viewer.window, compat.main_window(self.viewer)
         compat.hide_welcome(self.viewer)
+        compat.show_help(self.viewer, False)
         compat.insert_above_canvas(self.viewer, self.banner)
         for corner, area in (
             (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
@@ -260,6 +261,7 @@ class WorkspaceWidget(StudyActions):
             self.viewer.window.remove_dock_widget(dock)
         for dock in compat.napari_docks(self.viewer):
             dock.show()
+        compat.show_help(self.viewer, True)
         self.banner.deleteLater()
         self.start_page.deleteLater()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QTabWidget
+from qtpy.QtWidgets import QFileDialog, QTabWidget, QWidget
 
 from napari_ssl import __version__
 from napari_ssl.core.rating import Rating, standing_ratings
@@ -135,8 +135,29 @@ class RatingActions(CaseActions):
         self.arrange()
 
     def _tab_changed(self, _index: int) -> None:
-        if self.is_rating and self.tabs.currentWidget() is not self.rating:
+        shown = self.tabs.currentWidget()
+        if self.is_rating and shown is not self.rating:
             self.leave_rating()
+        if self.reviewer is None:
+            return
+        if shown is self.rating:
+            self._count_ratings()
+        else:
+            self.refresh_tab(shown)
+
+    def _count_ratings(self) -> None:
+        """Say how many curves the reader has rated before; what is told already stays."""
+        study, reader, counts = self.study, self.reader, self.rating.counts
+
+        def told(ratings: list[Rating]) -> None:
+            n = sum(not r.is_adjudication for r in standing_ratings(ratings))
+            if n and not counts.text() and not self.is_rating:
+                counts.setText(f"You have rated {n} curve{'s' if n > 1 else ''}.")
+
+        self.reviewer.saver.run(lambda: study.ratings(reader=reader), told, lambda _error: None)
+
+    def refresh_tab(self, tab: QWidget) -> None:
+        """A tab came up: what other processes did since must be on show."""
 
     def _guarded(self, actions: dict[str, Callable[[], object]]) -> dict[str, Callable[[], object]]:
         """Let no key decide about a case or change its labels while curves are rated."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMessageBox, QTabWidget
+from qtpy.QtWidgets import QMessageBox, QTabWidget, QWidget
 
 from napari_ssl.gui.import_dialog import ImportDialog
 from napari_ssl.gui.queue_model import STATE_TEXTS, TO_DO
@@ -230,6 +230,11 @@ class StudyActions(RatingActions):
     def quality_changed(self) -> None:
         """Count ratings and scores again."""
         self.quality.refresh()
+
+    def refresh_tab(self, tab: QWidget) -> None:
+        """Read anew what a tab shows: other processes train, import and rate, too."""
+        if tab in (self.training, self.models, self.quality):
+            tab.refresh()
 
     def _show_alarm(self, text: str) -> None:
         """Tell above the canvas that a round made things worse."""

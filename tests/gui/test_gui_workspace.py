@@ -66,6 +66,20 @@ def test_before_proposals_a_model_that_is_ready_is_named(workspace, review_study
     workspace.widget.set_study(None)
 
 
+def test_a_tab_that_comes_up_shows_what_others_did_meanwhile(window, review_study, tmp_path):
+    add_model(review_study, tmp_path / "model-8", "model-8", round_=2)
+    widget = window.widget
+    widget.tabs.setCurrentWidget(widget.models)
+    wait(lambda: "model-8" in {m.id for m in widget.models._models})
+    widget.tabs.setCurrentWidget(widget.review)
+
+
+def test_naparis_hints_about_keys_that_the_workspace_claims_are_not_shown(window):
+    window.press(Qt.Key.Key_P)
+    window.press(Qt.Key.Key_Z)
+    assert window.viewer.help and window.viewer.window._status_bar._help.text() == ""
+
+
 def test_a_decision_of_the_same_reader_in_another_window_is_told(window, review_study):
     other = ReviewSession(review_study, READER)
     other.open(load_case(review_study, "case0", READER))

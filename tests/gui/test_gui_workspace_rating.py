@@ -91,6 +91,25 @@ def test_one_key_rates_and_shows_the_next_case_until_all_are_done(window, review
     wait(lambda: "rated all 4 curves" in widget.rating.banner.text)
 
 
+def test_the_tab_says_how_many_were_rated_before(window, review_study):
+    segmentation = review_study.proposal("case0")
+    review_study.add_rating(
+        Rating(
+            case_id="case0",
+            segmentation_id=segmentation.id,
+            reader=READER,
+            score=3,
+            seconds=9.0,
+            rated_at=datetime.now(UTC),
+            app_version="1",
+        )
+    )
+    widget = window.widget
+    widget.tabs.setCurrentWidget(widget.rating)
+    wait(lambda: widget.rating.counts.text() == "You have rated 1 curve.")
+    widget.tabs.setCurrentWidget(widget.review)
+
+
 def test_the_next_case_is_read_ahead(window):
     widget = begin(window)
     following = widget._rating_session.following

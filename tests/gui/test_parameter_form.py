@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QApplication
 from napari_ssl.core.catalogue import STRATEGIES, preset_values
 from napari_ssl.core.parameters import describe
 from napari_ssl.gui.parameter_form import ParameterForm
+from napari_ssl.gui.training_setup import TrainingSetup
 
 ENTRY = STRATEGIES["alternating-crf"]
 MAIN = ("initial", "alternations", "lam", "crf", "learning_rate")
@@ -90,19 +91,32 @@ def test_another_type_replaces_the_fields(form):
     assert form.values()["duration"] == "2000 iterations"
 
 
-def test_the_wheel_over_an_unfocused_field_changes_nothing(form):
-    editor = form.editor("alternations")
-    value = editor.value()
-    editor.clearFocus()
+def turn_wheel(field):
     event = QWheelEvent(
         QPointF(5, 5),
         QPointF(5, 5),
         QPoint(0, 0),
-        QPoint(0, 120),
+        QPoint(0, -120),
         Qt.MouseButton.NoButton,
         Qt.KeyboardModifier.NoModifier,
         Qt.ScrollPhase.NoScrollPhase,
         False,
     )
-    QApplication.sendEvent(editor, event)
+    QApplication.sendEvent(field, event)
+
+
+def test_the_wheel_over_an_unfocused_field_changes_nothing(form):
+    editor = form.editor("alternations")
+    value = editor.value()
+    editor.clearFocus()
+    turn_wheel(editor)
     assert editor.value() == value
+
+
+def test_the_wheel_does_not_choose_another_strategy(qtbot):
+    setup = TrainingSetup()
+    qtbot.addWidget(setup)
+    before = setup.order()
+    for combo in (setup.strategy, setup.preset, setup.network, setup.policy, setup.device):
+        turn_wheel(combo)
+    assert setup.order() == before
