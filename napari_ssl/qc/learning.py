@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -29,16 +29,20 @@ def learning_curve(
     sizes: Sequence[int] = _SIZES,
     device: torch.device | str = "cpu",
     should_stop: ShouldStop | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, float]]:
     """How good a classifier is that learns from fewer curve sets: ``n``, ``auc``, ``sensitivity_at_80`` (specificity).
 
     Whole subjects are taken until there are n curve sets; tested on the subjects of the first two folds, pooled. The
-    number of optimiser steps is that of `epochs` over all examples.
+    number of optimiser steps is that of `epochs` over all examples. `progress` is told the points done, of how many.
     """
     folds = folds_by_subject(examples, parameters.folds, seed)[:_FOLDS]
     most = min(len(examples) - len(fold) for fold in folds)
     points = []
-    for size in [*(s for s in sizes if s < most), most]:
+    wanted = [*(s for s in sizes if s < most), most]
+    for number, size in enumerate(wanted):
+        if progress is not None:
+            progress(number, len(wanted))
         logit, good = [], []
         for k, held_out in enumerate(folds):
             rest = np.setdiff1d(np.arange(len(examples)), held_out)

@@ -128,9 +128,11 @@ def train(
         metrics = _metrics(examples, probability, threshold, people)
         n_epochs = int(np.median(epochs))
         if parameters.learning_curve:
-            tell("learning curve", 0.6, {})
             chosen = _subset(examples, people)
-            points = learning_curve(chosen, parameters, seed, epochs=n_epochs, device=device, should_stop=should_stop)
+            points = learning_curve(
+                chosen, parameters, seed, epochs=n_epochs, device=device, should_stop=should_stop,
+                progress=lambda done, of: tell(f"learning curve: point {done + 1} of {of}", 0.6 + 0.25 * done / of, {}),
+            )  # fmt: skip
             metrics["learning_curve"] = {"of": metrics["decided_on"], "points": points}
         tell("training on all examples", 0.85, {})
         everything = np.arange(len(examples))

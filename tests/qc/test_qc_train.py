@@ -131,7 +131,11 @@ def test_operating_point_and_calibration_come_from_people_where_they_suffice(qui
 
 
 def test_learning_curve_grows_to_all_that_there_is(data, quick):
-    points = learning_curve(data, quick, 0, epochs=1, sizes=(10, 20, 500))
+    told = []
+    points = learning_curve(
+        data, quick, 0, epochs=1, sizes=(10, 20, 500), progress=lambda done, of: told.append((done, of))
+    )
+    assert told == [(n, len(points)) for n in range(len(points))]
     assert [p["n"] for p in points] == [10, 20, 30]
     assert all(0 <= p["auc"] <= 1 and 0 <= p["sensitivity_at_80"] <= 1 for p in points)
 
