@@ -6,6 +6,8 @@ By weight (Ruijsink 2020, Sec. 3.1, has ratings alone):
 - a decision of the review: ``decision_weight``. An accepted proposal is good, a rejected one erroneous (not where the
   image could not be read), a corrected one by how much of it was changed: erroneous below a Dice of 0.8 with the
   correction, good from 0.9 on, left out between;
+- a proposal of a case that has expert labels of some frames: ``measured_weight``. It is good from a mean Dice of
+  ``measured_dice`` at these frames on;
 - a simulated curve set: ``simulated_weight``; there are fewer the more ratings there are
   (`core.quality.simulated_count`).
 
@@ -14,6 +16,8 @@ subject: its curves would look better than those of other subjects.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 from napari_ssl.core.case import Case, Split
 from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
@@ -24,7 +28,7 @@ from napari_ssl.errors import CheckpointError, LabelError, UnknownCaseError
 from napari_ssl.measures.agreement import mean_dice
 from napari_ssl.study.study import Study
 
-__all__ = ["Evidence", "decided_examples", "full_cycles", "rated_examples"]
+__all__ = ["Evidence", "decided_examples", "full_cycles", "measured_examples", "rated_examples"]
 
 GOOD_DICE, ERRONEOUS_DICE = 0.9, 0.8
 """Dice of a proposal with its correction: from the first on it was good, below the second erroneous."""
@@ -49,18 +53,24 @@ class Evidence:
         return found if usable else None
 
     def is_known(self, segmentation: Segmentation) -> bool:
-        """Whether the model that proposed it was trained with labels of the subject."""
+        """Whether the model that proposed it, or whatever that began with, was trained with labels of the subject."""
         model_id = segmentation.model_id
         if model_id not in self._taught:
             self._taught[model_id] = self._subjects_taught(model_id)
         return self.cases[segmentation.case_id].subject_id in self._taught[model_id]
 
-    def _subjects_taught(self, model_id: str) -> set[str]:
-        try:
-            listed = self.study.model_card(model_id).get("training_cases", ())
-        except (CheckpointError, UnknownCaseError):  # the card is lost: nobody can tell, and ratings are precious
-            return set()
-        ids = {case_id for case_id, role, *_ in listed if role != Role.UNLABELLED}
+    def _subjects_taught(self, model_id: str | None) -> set[str]:
+        """Subjects whose labels the model, or whatever it began with, was trained with."""
+        ids: set[str] = set()
+        asked: set[str | None] = {None}
+        while model_id not in asked:
+            asked.add(model_id)
+            try:
+                card = self.study.model_card(model_id)
+            except (CheckpointError, UnknownCaseError):  # the card is lost: nobody can tell, and ratings are precious
+                break
+            ids |= {case_id for case_id, role, *_ in card.get("training_cases", ()) if role != Role.UNLABELLED}
+            model_id = card.get("started_from")
         return {case.subject_id for case in self.cases.values() if case.id in ids}
 
     def example(
@@ -142,6 +152,34 @@ def _judged(evidence: Evidence, state: ReviewState, decision: Decision | None) -
     if ERRONEOUS_DICE <= dice < GOOD_DICE:
         return None
     return origin.id, dice >= GOOD_DICE
+
+
+def measured_examples(evidence: Evidence, *, weight: float, good_from: float) -> list[CurveExample]:
+    """Return an example of every proposal of a case whose expert labels say how good it is.
+
+    The newest expert labels of a case count. Which cases these are: those that were labelled after a model had
+    proposed something, and those that a model was trained without, as in folds and arms of a comparison.
+    """
+    experts = {s.case_id: s for s in evidence.segmentations.values() if s.source is Source.REFERENCE}
+    found = []
+    for segmentation in evidence.segmentations.values():
+        expert = experts.get(segmentation.case_id)
+        example = None if expert is None else evidence.example(segmentation, True, ExampleSource.MEASURED, weight)
+        dice = None if example is None else _shared_dice(evidence, segmentation, expert)
+        if dice is not None:
+            found.append(dataclasses.replace(example, good=dice >= good_from))
+    return found
+
+
+def _shared_dice(evidence: Evidence, segmentation: Segmentation, expert: Segmentation) -> float | None:
+    """Mean over the frames that both hold of the mean Dice; None without such, or where a file is lost."""
+    shared = [f for f in expert.frames if f in segmentation.frames]
+    try:
+        said, true = (evidence.study.read_labels(s)[shared] for s in (segmentation, expert))
+    except (LabelError, OSError):
+        return None
+    scheme = evidence.study.label_scheme
+    return sum(mean_dice(a, b, scheme) for a, b in zip(said, true, strict=True)) / len(shared) if shared else None
 
 
 def full_cycles(evidence: Evidence) -> tuple[TrainingItem, ...]:

@@ -28,7 +28,7 @@ from napari_ssl.io.layouts.item import ImportItem
 from napari_ssl.jobs.runner import run_here
 from napari_ssl.measures.curves import volume_curves
 from napari_ssl.rounds import StoppedByRequest, adopt, execute, prediction_spec, training_spec
-from napari_ssl.rounds.evidence import Evidence, decided_examples, rated_examples
+from napari_ssl.rounds.evidence import Evidence, decided_examples, measured_examples, rated_examples
 from napari_ssl.rounds.quality import against_ratings, qc_scoring_spec, qc_training_spec
 from napari_ssl.study.study import Study
 
@@ -181,6 +181,29 @@ def test_test_cases_and_subjects_that_the_model_has_learnt_from_never_teach(stud
     assert [e.id for e in rated_examples(Evidence(study))] == ["p2-v1"]
 
 
+def test_what_a_model_began_with_counts_as_what_it_has_learnt_from(study, tmp_path):
+    for name, began_with, case in (("m1", None, "p1"), ("m2", "m1", "p2")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(b"w")
+        card = {"training_cases": [[case, "labelled", "h"]], "started_from": began_with}
+        (folder / "card.json").write_text(json.dumps(card))
+        study.register_model(
+            Model(
+                id=name, spec_hash=name, strategy="supervised", network="res-unet", round=1, parents=(), metrics={},
+                state=ModelState.CANDIDATE, created_at=datetime.now(UTC),
+            ),
+            folder,
+        )  # fmt: skip
+    for n in (1, 2, 3):
+        proposal = study.add_segmentation(
+            f"p{n}", labels_of(n), source=Source.MODEL, frames=tuple(range(N_FRAMES)), model_id="m2"
+        )
+        study.set_measures(proposal.id, {"curves_ml": {"LV": [9.0, 5.0, 4.0, 5.0, 6.0, 8.0]}})
+        rate(study, proposal, 4)
+    assert [e.id for e in rated_examples(Evidence(study))] == ["p3-v1"]
+
+
 def test_faults_are_simulated_in_full_cycles_that_a_person_stands_for(study):
     proposals = {n: propose(study, n) for n in (1, 2, 3)}
     decide(study, proposals[1], Verdict.ACCEPT)
@@ -325,3 +348,47 @@ def test_every_command_of_quality_control_has_plain_text_and_json(study):
     missing = command("qc", "score", folder, "--classifier", "none")
     assert missing.exit_code == 1
     assert len(missing.stderr.strip().splitlines()) == 1
+
+
+def test_proposals_of_cases_with_expert_labels_of_some_frames_are_measured(study, tmp_path):
+    expert = study.segmentations("p0", source=Source.REFERENCE)[0]
+    assert len(expert.frames) == N_FRAMES
+    for factor in (1.0, 0.4):
+        propose(study, 0, factor)
+    propose(study, 1)  # nobody knows how good this is
+    propose(study, N_CASES)  # a test case
+    found = measured_examples(Evidence(study), weight=0.4, good_from=0.8)
+    assert [(e.subject_id, e.good, e.weight) for e in found] == [("s0", True, 0.4), ("s0", False, 0.4)]
+    assert {e.source for e in found} == {ExampleSource.MEASURED}
+    assert all(e.good for e in measured_examples(Evidence(study), weight=0.4, good_from=0.05))
+
+
+def test_measured_proposals_teach_unless_a_reader_has_rated_them_and_the_card_declares_them(study):
+    first, second = propose(study, 0), propose(study, 0, 0.4)
+    rate(study, first, 1)
+    spec = qc_training_spec(study, overrides=QUICK)
+    assert {e.id: (e.good, e.source) for e in spec.examples} == {
+        f"p0-v{first.version}": (False, ExampleSource.RATED),
+        f"p0-v{second.version}": (False, ExampleSource.MEASURED),
+    }
+    without = qc_training_spec(study, overrides={**QUICK, "measured_weight": 0.0})
+    assert {e.source for e in without.examples} == {ExampleSource.RATED}
+    run_here(study, spec, quietly, never)
+    card = study.classifier_card(study.classifiers()[-1].id)
+    assert card["evidence"] == {"rated": 1, "decided": 0, "measured": 1, "simulated": spec.n_simulated}
+
+
+def test_proposals_of_a_model_that_learnt_from_the_expert_labels_are_not_measured(study, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(b"w")
+    (folder / "card.json").write_text(json.dumps({"training_cases": [["p0", "labelled", "h"]]}))
+    model = Model(
+        id="m1", spec_hash="0", strategy="supervised", network="res-unet", round=1, parents=(), metrics={},
+        state=ModelState.CANDIDATE, created_at=datetime.now(UTC),
+    )  # fmt: skip
+    study.register_model(model, folder)
+    labels = labels_of(0)
+    taught = study.add_segmentation("p0", labels, source=Source.MODEL, frames=tuple(range(N_FRAMES)), model_id="m1")
+    study.set_measures(taught.id, {"curves_ml": {"LV": [9.0, 5.0, 4.0, 5.0, 6.0, 8.0]}})
+    assert measured_examples(Evidence(study), weight=0.5, good_from=0.8) == []
