@@ -72,6 +72,8 @@ class SemiQcSeg:
         p = self.parameters
         share = 1.0 if p.arm == "full" else p.labelled_share
         labelled = share_of_subjects(lab.labelled, share, lab.spec.seed)
+        if p.arm == "half" and len(labelled) == len(lab.labelled):
+            lab.notice("arm half learns from every labelled case, as arm full; give a labelled_share below 1")
         pool = lab.choose_frames(lab.unlabelled, p.frames_per_case)
         rounds = 0 if p.arm in _SUPERVISED_ARMS or not len(pool) else p.rounds
         if rounds < p.rounds and p.arm not in _SUPERVISED_ARMS:

@@ -61,6 +61,13 @@ def test_full_takes_all_labels_and_half_a_share_of_the_subjects(play):
     assert len(members(items, Role.LABELLED)) == 1 and not members(items, Role.PSEUDO)
 
 
+def test_half_says_so_when_it_leaves_nothing_out(play):
+    lab, _, notices = play("half", labelled_share=1.0)
+    assert members(lab.fits[0][0], Role.LABELLED) == ["a", "b"] and any("labelled_share" in n for n in notices)
+    _, _, notices = play("half", labelled_share=0.5, folder="less")
+    assert not any("labelled_share" in n for n in notices)
+
+
 def test_qc_takes_the_best_in_class_with_every_frame_and_trains_from_scratch(play):
     for best, scores in (("c", {"c": 0.9, "d": 0.2}), ("d", {"c": 0.3, "d": 0.31})):
         lab, theta, notices = play("qc", scores=scores, folder=best)
