@@ -1,6 +1,7 @@
 """The orders of quality control: train a classifier of volume curves, score proposals with one.
 
-What counts as evidence, by falling weight: ratings of readers, decisions of the review, simulated faults. How many
+What counts as evidence: ratings of readers, decisions of the review, proposals measured against expert labels of some
+frames, and simulated faults. How many
 simulated examples an order takes shrinks with the ratings that there are (`simulated_count`).
 """
 
@@ -66,6 +67,7 @@ class ExampleSource(StrEnum):
 
     RATED = "rated"
     DECIDED = "decided"
+    MEASURED = "measured"
     SIMULATED = "simulated"
 
 
@@ -83,7 +85,7 @@ class QcParameters:
         32, "Points that a cycle is resampled to", low=8, high=256, source="open in the paper; between 12 and 50 frames"
     )
     width: int = parameter(32, "Units per layer", low=4, high=512, source="open in the paper; measured")
-    learning_rate: float = parameter(3e-3, "Learning rate (Adam)", low=1e-6, high=1, source="project default")
+    learning_rate: float = parameter(3e-3, "Learning rate (AdamW)", low=1e-6, high=1, source="project default")
     weight_decay: float = parameter(1e-4, "Weight decay", low=0, high=1, source="project default")
     batch_size: int = parameter(64, "Curve sets per step", low=1, high=4096, source="project default")
     epochs: int = parameter(60, "Most epochs", low=1, high=10000, source="project default")
@@ -107,8 +109,29 @@ class QcParameters:
     decision_weight: float = parameter(
         0.5, "Weight of a review decision beside a rating of 1", low=0, high=1, source="project default"
     )
+    measured_weight: float = parameter(
+        0.5,
+        "Weight of a proposal measured against expert labels beside a rating of 1",
+        low=0,
+        high=1,
+        source="project default",
+    )
+    measured_dice: float = parameter(
+        0.8,
+        "Mean Dice with the expert labels from which a proposal is good",
+        low=0.05,
+        high=0.99,
+        source="readers agree to 0.88 to 0.93 (Bai et al. 2018); decisions have the same limit",
+    )
     simulated_weight: float = parameter(
         0.5, "Weight of a simulated example beside a rating of 1", low=0, high=1, source="project default"
+    )
+    network_share: float = parameter(
+        0.5,
+        "Share of the simulated pairs that err as networks do",
+        low=0,
+        high=1,
+        source="measured on errors of early-stopped networks (benchmarks/quality.py, cine)",
     )
     max_simulated: int = parameter(
         1000,
@@ -220,7 +243,7 @@ class QcTrainingSpec:
     label_scheme : LabelScheme
         Says what the names of the curves mean.
     examples : tuple of CurveExample
-        Rated and decided ones.
+        Rated, decided and measured ones.
     cycles : tuple of TrainingItem
         Label maps of full cycles that a person stands for: what faults are simulated in.
     n_simulated : int
@@ -246,8 +269,8 @@ class QcTrainingSpec:
         verdicts = {e.good for e in self.examples}
         if self.n_simulated <= 0 and verdicts != {True, False}:
             raise SpecError(
-                "a classifier needs good and erroneous curve sets; rate some of both (napari-ssl qc rate), or let "
-                "faults be simulated (max_simulated above 0)"
+                "a classifier needs good and erroneous curve sets; rate some of both (in the window's tab Rate, "
+                "or napari-ssl qc ratings import), or let faults be simulated (max_simulated above 0)"
             )
         ids = [e.id for e in self.examples]
         if len(set(ids)) != len(ids):

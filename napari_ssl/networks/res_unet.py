@@ -1,6 +1,7 @@
 """The residual U-Net: MONAI's ``UNet`` with residual units (Kerfoot et al., STACOM 2018).
 
-Defaults as Ruijsink et al. 2020 used it for short-axis cine: 16, 32, 64, 128, 256 channels, strides of 2.
+Ruijsink et al. 2020 took a U-Net of residual units for short-axis cine and give neither channels nor strides; 16, 32,
+64, 128, 256 channels and strides of 2 are those of MONAI's examples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Erroneous segmentations made from good ones, on label maps ``(T, Z, Y, X)``.
 
 Each fault is one function that edits a copy and says where. They are the mistakes that segmentation networks make on
-short-axis cines (Robinson et al. 2019; Ruijsink et al. 2020): `FAULTS` lists them. `corrupt` draws one and draws again
+short-axis cines (Robinson et al. 2019): `FAULTS` lists them. `corrupt` draws one and draws again
 until the curves show it: the volume of a structure must change in some frame by `VISIBLE` of that structure's largest
 volume, by `VISIBLE_THROUGHOUT` where all frames are at fault. What curves cannot show no classifier of curves can find;
 the rules and a second opinion are there for that.

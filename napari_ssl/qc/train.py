@@ -1,7 +1,9 @@
 """Training a classifier of curves: folds by subject, early stop, operating point, calibration, then one on everything.
 
 1. In each fold a classifier learns from the other folds and stops where the loss on the held-out subjects is smallest.
-   What it says about them, subjects that it has never seen, gives ROC, calibration and operating point.
+   What it says about them, whose curves it has never learnt from, gives ROC, calibration and operating point. Epoch and
+   threshold are chosen by the same subjects that they are judged by, so the figures are a little too good; for figures
+   that are not, score subjects that no example is of (`benchmarks/quality.py`, `rounds.quality.against_ratings`).
 2. The classifier that is kept learns from all examples, for the median of the folds' numbers of epochs.
 
 Same examples, parameters and seed: same weights, bit for bit, on the same machine with the same number of threads.

@@ -25,6 +25,8 @@ Defaults
     and the authors' program. ``--preset paper`` takes SGD with learning rate 0.01, momentum 0.9 and keeps the student.
 
 Departures
+    The pre-training minimises the loss of the parameters, as every strategy begins with the same supervised recipe, the
+    self-training L_seg; deep supervision is for the pre-training alone.
     The residual U-Net, AdamW with polynomial decay and the strong augmentation by default, as every strategy here
     begins with the same supervised recipe; anatomy is never mirrored. Both mixtures pass through the network as one
     batch. The teacher labels in evaluation mode, and its moving average includes the batch-norm statistics. By default

@@ -22,6 +22,8 @@ Defaults
     and contrast within ± 50 % with probability 0.8, blur with SD 0.1 to 2 pixels with probability ½.
 
 Departures
+    The authors' program halves L_x, (cross-entropy + Dice) / 2; here L_x is the loss of the parameters, as in every
+    strategy, so that `unlabelled_weight` 2 gives the program's proportions (and twice its loss).
     The residual U-Net and AdamW by default (``--preset paper``: SGD 0.01, poly); anatomy is never mirrored or turned
     by 90°; the weak augmentation is the recipe ``paper`` (translation, rotation, scaling, a little intensity). Pseudo-
     labels are made in evaluation mode. CutMix takes its boxes from the next image of the
