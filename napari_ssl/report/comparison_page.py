@@ -90,6 +90,15 @@ def _score_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
         blocks.append(
             Paragraph(text="The arms were trained with different numbers of optimiser steps.", is_warning=True)
         )
+    if known := document.get("known_to_classifier"):
+        blocks.append(
+            Paragraph(
+                text=f"The classifier of curves has learnt from {len(known)} of the subjects that arms select from or "
+                "are tested on, whose labels this comparison hides: arms with quality control look better than they "
+                "are.",
+                is_warning=True,
+            )
+        )
     if len(document["subjects"]) < _SMALL:
         blocks.append(
             Paragraph(

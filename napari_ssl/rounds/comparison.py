@@ -7,7 +7,7 @@ that are added to the plan use what is there. The study itself is only read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from napari_ssl.rounds.comparison_units import References, Unit, make_units
 from napari_ssl.rounds.comparison_workers import Tell, results_of, work_through
 from napari_ssl.study.study import Study
 
-__all__ = ["compare"]
+__all__ = ["compare", "subjects_known_to_classifier"]
 
 
 def compare(
@@ -53,7 +53,8 @@ def compare(
     dict
         ``plan``, ``arms`` (what each is), ``scores``, ``clinical``, ``efficiency`` (see `comparison_table`), for
         several rounds ``minutes``, ``runs``, ``failed`` (run to what went wrong), ``subjects``, ``structures``,
-        ``steps_are_equal``. An arm of which a seed failed is left out of the tables.
+        ``steps_are_equal``, ``known_to_classifier`` (`subjects_known_to_classifier`). An arm of which a seed failed is
+        left out of the tables.
 
     Raises
     ------
@@ -115,6 +116,7 @@ def _document(
         "subjects": sorted({i.subject_id for i in units[0].spec.evaluation}),
         "arms": {arm: _what_it_is(first[arm]) for arm in by_arm},
         "steps_are_equal": len({n for of_arm in steps.values() for n in of_arm if n}) <= 1,
+        "known_to_classifier": subjects_known_to_classifier(units),
         "scores": score_table(last, plan.baseline, structures),
         "clinical": clinical_table(last),
         "efficiency": efficiency_table(last),
@@ -124,6 +126,20 @@ def _document(
     if plan.rounds:
         document["minutes"] = minutes_table(by_round, structures)
     return document
+
+
+def subjects_known_to_classifier(units: Sequence[Unit]) -> list[str]:
+    """Subjects that an arm selects from or is tested on, and whose curves its classifier has learnt from.
+
+    Ruijsink 2020 (Sec. 3.1) rated 1,000 other cases, so as to have none. A classifier whose faults were simulated in
+    the study's own cycles knows the true curves of cases whose labels a comparison hides.
+    """
+    known: set[str] = set()
+    for unit in units:
+        if unit.spec.qc is not None:
+            judged = [*(i for i in unit.spec.items if not i.role.has_labels), *unit.pool, *unit.spec.evaluation]
+            known |= {i.subject_id for i in judged} & set(unit.spec.qc.card.get("training_subjects", ()))
+    return sorted(known)
 
 
 def _what_it_is(unit: Unit) -> dict[str, Any]:
