@@ -157,6 +157,11 @@ def _is_unlabelled_turn(unlabelled: Batch | None, step: StepInfo) -> bool:
     return unlabelled is not None and len(unlabelled.weights) > 0 and step.iteration % 2 == 1
 
 
+def _share(total: int, k: int, n: int) -> int:
+    """Part k of n nearly equal whole parts that sum to `total`."""
+    return total * (k + 1) // n - total * k // n
+
+
 class TeacherStudent:
     """Baldeon Calisto 2022 over the durable steps of the lab."""
 
@@ -173,7 +178,10 @@ class TeacherStudent:
         )
         unlabelled = lab.choose_frames(lab.unlabelled, p.frames_per_case)
         folds = self._folds(lab)
-        steps = [lab.iterations(t, p.teacher_duration, p.batch_size) * p.folds // len(folds) for t, _ in folds]
+        steps = [
+            _share(lab.iterations(t, p.teacher_duration, p.batch_size) * p.folds, k, len(folds))
+            for k, (t, _) in enumerate(folds)
+        ]
         n_student = lab.iterations(lab.labelled, p.student_duration, student.batch_size)
         lab.plan(*steps, n_student)
 

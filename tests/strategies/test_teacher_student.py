@@ -204,6 +204,13 @@ def test_few_subjects_share_the_steps_of_all_folds(subjects, n_teachers):
     assert any(f"{n_teachers} teachers" in m for m in lab.notices)
 
 
+def test_no_step_is_lost_when_few_subjects_share_them():
+    lab = RecordingLab("abcd", "x", dice={f"fit {n}": 0.5 for n in range(1, 6)})
+    TeacherStudent(TeacherStudentParameters(teacher_duration="6 iterations", student_duration="7 iterations")).run(lab)
+    assert lab.planned == (7, 8, 7, 8, 7)  # 5 × 6 by four teachers, then the student
+    assert [f["duration"] for f in lab.fits] == [f"{n} iterations" for n in lab.planned]
+
+
 def test_without_unlabelled_cases_the_student_is_supervised():
     lab = RecordingLab("abcde", "", dice={f"fit {n}": 0.5 for n in range(1, 6)})
     TeacherStudent(TeacherStudentParameters()).run(lab)
