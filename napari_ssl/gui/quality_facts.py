@@ -114,9 +114,10 @@ def classifier_text(facts: QualityFacts) -> str:
     if facts.classifier is None or facts.card is None:
         return "No classifier yet."
     evidence, metrics = facts.card.get("evidence", {}), facts.card.get("metrics", {}).get("all", {})
+    measured = f", {evidence['measured']} measured" if evidence.get("measured") else ""
     lines = [
         f"{facts.classifier.id}, of {facts.classifier.created_at.astimezone():%d %b %Y %H:%M}",
-        f"Learned from {evidence.get('rated', 0)} rated, {evidence.get('decided', 0)} decided and "
+        f"Learned from {evidence.get('rated', 0)} rated, {evidence.get('decided', 0)} decided{measured} and "
         f"{evidence.get('simulated', 0)} simulated curve sets.",
     ]
     if metrics:

@@ -18,7 +18,7 @@ from napari_ssl.core.quality import (
 from napari_ssl.core.rating import QcClassifier
 from napari_ssl.errors import SpecError, StudyError, UnknownCaseError
 from napari_ssl.io.documents import read_document
-from napari_ssl.rounds.evidence import Evidence, decided_examples, full_cycles, rated_examples
+from napari_ssl.rounds.evidence import Evidence, decided_examples, full_cycles, measured_examples, rated_examples
 from napari_ssl.study.study import Study
 
 __all__ = [
@@ -59,7 +59,10 @@ def qc_training_spec(
     rated = rated_examples(evidence)
     known = {e.id for e in rated}
     decided = [e for e in decided_examples(evidence, weight=parameters.decision_weight) if e.id not in known]
-    examples = (*rated, *(e for e in decided if e.weight > 0))
+    known |= {e.id for e in decided}
+    measured = measured_examples(evidence, weight=parameters.measured_weight, good_from=parameters.measured_dice)
+    measured = [e for e in measured if e.id not in known]
+    examples = (*rated, *(e for e in (*decided, *measured) if e.weight > 0))
     n_simulated = simulated_count(examples, parameters)
     return QcTrainingSpec(
         curve_kind=kind or curve_kind(study.label_scheme),

@@ -104,6 +104,7 @@ def _simulated(
         spec.seed,
         cycles=_cycles(spec, emit),
         weight=parameters.simulated_weight,
+        network_share=parameters.network_share,
         on_progress=progress,
     )
     document = {
@@ -158,7 +159,7 @@ def _card(
         "calibration": dataclasses.asdict(training.calibration),
         "parameters": dict(spec.parameters),
         "label_scheme": spec.label_scheme.to_dict(),
-        "evidence": {source: counts.get(source, 0) for source in ("rated", "decided", "simulated")},
+        "evidence": {source: counts.get(source, 0) for source in ("rated", "decided", "measured", "simulated")},
         "simulated_from": dict(provenance),
         "training_subjects": sorted({e.subject_id for e in spec.examples} | {i.subject_id for i in spec.cycles}),
         "epochs": training.epochs,

@@ -221,7 +221,7 @@ def test_a_classifier_is_trained_as_a_job_and_says_what_it_learnt_from(study):
     classifier = study.classifier("short-axis")
     card = study.classifier_card(classifier.id)
     assert classifier.id == result["classifier_id"]
-    assert card["evidence"] == {"rated": 1, "decided": 0, "simulated": 16}
+    assert card["evidence"] == {"rated": 1, "decided": 0, "measured": 0, "simulated": 16}
     assert card["simulated_from"]["study_cycles"] == 1
     assert card["metrics"]["all"]["n"] == 17
     assert card["threshold"] == classifier.threshold
