@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from napari_ssl import __version__
 from napari_ssl.core.rating import Rating
@@ -28,6 +30,9 @@ RATING_COLUMNS = (
     "taken_back",
 )
 _NEEDED = ("case", "reader", "score")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_NAME = 200
 
 
 class RatingTableRoom(RatingRoom):
@@ -35,6 +40,8 @@ class RatingTableRoom(RatingRoom):
 
     def export_ratings_csv(self, path: str | Path) -> Path:
         """Write all ratings, those that were taken back too, in the columns `RATING_COLUMNS`; return the file.
+
+        A text that a spreadsheet would carry out as a formula gets an apostrophe in front; reading takes it off again.
 
         Raises
         ------
@@ -49,7 +56,10 @@ class RatingTableRoom(RatingRoom):
             number, at = r.segmentation_id, r.rated_at.astimezone(UTC).isoformat()
             flags = (int(r.is_adjudication), int(r.taken_back))
             writer.writerow(
-                [r.case_id, number, hashes[number], r.reader, r.score, f"{r.seconds:g}", at, r.app_version, *flags]
+                [
+                    *(r.case_id, number, hashes[number], _inert(r.reader), r.score),
+                    *(f"{r.seconds:g}", at, _inert(r.app_version), *flags),
+                ]
             )
         write_bytes(Path(path), text.getvalue().encode())
         return Path(path)
@@ -68,20 +78,21 @@ class RatingTableRoom(RatingRoom):
         """
         path = Path(path)
         try:
-            rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
+            reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
+            rows = [(reader.line_num, row) for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DecisionError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from error
-        missing = [name for name in _NEEDED if not rows or name not in rows[0]]
+        missing = [name for name in _NEEDED if not rows or name not in rows[0][1]]
         if missing:
             raise DecisionError(
                 f"{path}: has no rows or no column {missing[0]!r}; the first line names the columns, at least "
-                f"{', '.join(_NEEDED)}"
+                f"{', '.join(_NEEDED)}, with commas between them"
             )
         known = {_identity(r) for r in self.ratings()}
         found: dict[tuple[int, str, int, bool, datetime | None], Rating] = {}
-        for line, row in enumerate(rows, start=2):
+        for line, row in rows:
             try:
-                rating = None if (row.get("taken_back") or "0").strip() == "1" else self._from_row(row)
+                rating = None if _flag(row, "taken_back") else self._from_row(row)
             except (NapariSslError, ValueError, AttributeError, TypeError) as error:
                 raise DecisionError(f"{path}, line {line}: {error}; correct the line. Nothing was imported") from error
             if rating is not None and _identity(rating) not in known:
@@ -89,18 +100,18 @@ class RatingTableRoom(RatingRoom):
         return self.add_ratings(list(found.values()))
 
     def _from_row(self, row: dict[str, str]) -> Rating:
-        case_id = row["case"].strip()
-        text = (row.get("rated_at") or "").strip()
-        at = datetime.fromisoformat(text) if text else datetime(1970, 1, 1, tzinfo=UTC)
+        case_id = (row["case"] or "").strip()
         return Rating(
             case_id=case_id,
             segmentation_id=self._rated_version(case_id, (row.get("label_hash") or "").strip()),
-            reader=row["reader"].strip(),
-            score=int(row["score"]),
-            seconds=float(row.get("seconds") or 0),
-            rated_at=at if at.tzinfo else at.replace(tzinfo=UTC),
-            app_version=(row.get("app_version") or "").strip() or __version__,
-            is_adjudication=(row.get("adjudication") or "0").strip() == "1",
+            reader=_name(row, "reader"),
+            score=_number(row, "score", int, "1, 2, 3, 4 or 0 (image not readable)"),
+            seconds=_number(row, "seconds", float, "a number of seconds")
+            if (row.get("seconds") or "").strip()
+            else 0.0,
+            rated_at=_instant((row.get("rated_at") or "").strip()),
+            app_version=_name(row, "app_version") or __version__,
+            is_adjudication=_flag(row, "adjudication"),
         )
 
     def _rated_version(self, case_id: str, label_hash: str) -> int:
@@ -113,6 +124,47 @@ class RatingTableRoom(RatingRoom):
         if labels is None:
             raise DecisionError(f"case {case_id} has no labels that could have been rated; predict it first")
         return labels.id
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _name(row: dict[str, str], column: str) -> str:
+    text = (row.get(column) or "").strip()
+    text = text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
+    if len(text) > _LONGEST_NAME or not text.isprintable():
+        raise DecisionError(f"{column} must be at most {_LONGEST_NAME} printable characters, got {text[:40]!r}")
+    return text
+
+
+def _number(row: dict[str, str], column: str, kind: type, what: str) -> Any:
+    text = (row[column] or "").strip()
+    try:
+        return kind(text)
+    except ValueError:
+        raise DecisionError(f"{column} must be {what}, got {text!r}") from None
+
+
+def _flag(row: dict[str, str], column: str) -> bool:
+    """Read a mark that says something about the rating: what cannot be read is never taken for no."""
+    text = (row.get(column) or "").strip().lower()
+    if text not in ("", "0", "1", "false", "true"):
+        raise DecisionError(f"{column} must be 0 or 1, got {text!r}")
+    return text in ("1", "true")
+
+
+def _instant(text: str) -> datetime:
+    if not text:
+        return _EARLIEST
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    at = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+    if at is None or not 1970 <= at.year <= 9000:
+        raise DecisionError(f"rated_at must be a time such as 2026-01-31T12:00:00+00:00, got {text!r}")
+    return at
 
 
 def _identity(rating: Rating) -> tuple[int, str, int, bool, datetime]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import multiprocessing
@@ -167,6 +168,16 @@ def test_a_plain_table_is_taken_for_the_newest_proposals(study: Study, proposal:
         ("case,reader,score,label_hash\np5,Ada,4,abc\n", r"case p5 has no labels of hash abc"),
         ("case,reader,score\np5,Ada\n", r"line 2"),
         ("", r"has no rows or no column 'case'"),
+        ("case;reader;score\np5;Ada;4\n", r"no column 'case'.*with commas between"),
+        ("case,reader,score\np5,Ada,3.0\n", r"line 2: score must be 1, 2, 3, 4 or 0 .*got '3.0'"),
+        ("case,reader,score\n\n\np5,Ada,\n", r"line 4: score must be"),
+        ("case,reader,score,seconds\np5,Ada,3,long\n", r"seconds must be a number of seconds, got 'long'"),
+        ("case,reader,score,rated_at\np5,Ada,3,yesterday\n", r"rated_at must be a time"),
+        ("case,reader,score,rated_at\np5,Ada,3,0001-01-01T00:00:00+14:00\n", r"rated_at must be a time"),
+        ("case,reader,score,taken_back\np5,Ada,3,x\n", r"taken_back must be 0 or 1, got 'x'"),
+        ("case,reader,score,adjudication\np5,Ada,3,maybe\n", r"adjudication must be 0 or 1, got 'maybe'"),
+        ("case,reader,score\np5,A\x07da,3\n", r"reader must be at most 200 printable"),
+        (f"case,reader,score\np5,{'x' * 201},3\n", r"reader must be at most 200 printable"),
     ],
 )
 def test_a_malformed_table_is_refused_whole(study: Study, proposal: Segmentation, tmp_path: Path, text, message):
@@ -174,6 +185,21 @@ def test_a_malformed_table_is_refused_whole(study: Study, proposal: Segmentation
     with pytest.raises(DecisionError, match=message):
         study.import_ratings_csv(tmp_path / "bad.csv")
     assert study.ratings() == []
+
+
+def test_what_a_spreadsheet_writes_for_true_takes_a_rating_back(study: Study, proposal: Segmentation, tmp_path: Path):
+    (tmp_path / "t.csv").write_text("case,reader,score,taken_back\np5,Ada,2,TRUE\np5,Bo,2,FALSE\n")
+    assert [r.reader for r in study.import_ratings_csv(tmp_path / "t.csv")] == ["Bo"]
+
+
+def test_a_reader_who_is_a_formula_is_text_in_a_spreadsheet(study: Study, proposal: Segmentation, tmp_path: Path):
+    for name in ('=HYPERLINK("http://x")', "@SUM(A1)", "'=quoted"):
+        study.add_rating(rate(proposal, 4, reader=name))
+    table = study.export_ratings_csv(tmp_path / "t.csv")
+    with table.open(newline="") as file:
+        written = [row["reader"] for row in csv.DictReader(file)]
+    assert not [name for name in written if name[0] in "=+-@"]
+    assert study.import_ratings_csv(table) == []  # each is known under the name that it was given
 
 
 def test_an_unreadable_table_is_named(study: Study, tmp_path: Path):
