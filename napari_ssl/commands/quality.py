@@ -16,6 +16,7 @@ from napari_ssl.commands.work import _run
 from napari_ssl.core.parameters import from_texts
 from napari_ssl.core.quality import QcParameters
 from napari_ssl.core.rating import QC_KINDS
+from napari_ssl.errors import CheckpointError
 
 __all__ = ["COMMANDS"]
 
@@ -95,10 +96,8 @@ def evaluate(study: Path, classifier_id: str | None, as_json: bool) -> None:
         chosen = classifier_id or classifier_in_use(opened).id
         card = opened.classifier_card(chosen)
         agreement = against_ratings(opened, chosen)
-    document = {"classifier_id": chosen, "held_out": card["metrics"], "ratings": agreement}
-    lines = [f"Classifier {chosen}", "  held-out folds: " + _figures(card["metrics"]["all"])]
-    curve = card["metrics"].get("learning_curve", {}).get("points", ())
-    lines += [f"  learnt from {p['n']:4d}: AUC {p['auc']:.3f}" for p in curve]
+    document = {"classifier_id": chosen, "held_out": card.get("metrics"), "ratings": agreement}
+    lines = [f"Classifier {chosen}", *_held_out(card)]
     if agreement is None:
         lines.append("  no proposal that was rated since is scored")
     else:
@@ -107,6 +106,19 @@ def evaluate(study: Path, classifier_id: str | None, as_json: bool) -> None:
             f"specificity {_share(agreement['specificity'])}"
         )
     report(document, as_json, lines)
+
+
+def _held_out(card: dict[str, Any]) -> list[str]:
+    """What the card says about the folds; CheckpointError where it does not."""
+    try:
+        curve = card["metrics"].get("learning_curve", {}).get("points", ())
+        points = [f"  learnt from {p['n']:4d}: AUC {p['auc']:.3f}" for p in curve]
+        return ["  held-out folds: " + _figures(card["metrics"]["all"]), *points]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"classifier {card['id']}: its card.json lacks the figures of the held-out folds or they are damaged "
+            f"({error}); restore the card from a backup, or train the classifier again (napari-ssl qc train)"
+        ) from error
 
 
 def _share(value: float | None) -> str:

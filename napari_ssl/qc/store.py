@@ -69,13 +69,14 @@ def read_classifier(weights_path: str | Path, weights_hash: str | None, card: Ma
             kind=kind,
             parameters=parameters,
             label_scheme=LabelScheme.from_dict(card["label_scheme"]),
-            calibration=Calibration(**card["calibration"]),
+            calibration=Calibration(**{name: float(value) for name, value in card["calibration"].items()}),
             threshold=float(card["threshold"]),
             card=card,
         )
-    except (KeyError, TypeError, ValueError, RuntimeError, CatalogueError, SchemeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, CatalogueError, SchemeError) as error:
+        why = " ".join(str(error).split())  # torch writes several lines
         raise CheckpointError(
-            f"{path}: weights and card of classifier {card.get('id')} do not fit ({type(error).__name__}: {error}); "
+            f"{path}: weights and card of classifier {card.get('id')} do not fit ({type(error).__name__}: {why}); "
             "restore both, or train it again"
         ) from error
 
@@ -83,6 +84,6 @@ def read_classifier(weights_path: str | Path, weights_hash: str | None, card: Ma
 def load_classifier(folder: Path) -> Classifier:
     """Read a classifier from the folder that `save_classifier` wrote."""
     card = read_document(folder / CARD_FILE)
-    if card is None:
+    if not isinstance(card, dict):
         raise CheckpointError(f"{folder / CARD_FILE}: absent or damaged; restore it, or train the classifier again")
     return read_classifier(folder / WEIGHTS_FILE, card.get("weights_hash"), card)

@@ -149,7 +149,7 @@ def qc_scoring_spec(
     return QcScoringSpec(
         classifier_id=classifier_id,
         weights_path=str(folder / "weights.safetensors"),
-        weights_hash=card["weights_hash"],
+        weights_hash=next(c.weights_hash for c in study.classifiers() if c.id == classifier_id),
         card=card,
         label_scheme=study.label_scheme,
         items=tuple(items),

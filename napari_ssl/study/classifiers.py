@@ -25,6 +25,12 @@ __all__ = ["ClassifierRoom"]
 
 _TABLE = schema.qc_classifiers
 _SCORES = schema.qc_scores
+_OPTIONAL = {
+    "weights_hash": (str, "text"),
+    "metrics": (dict, "table"),
+    "evidence": (dict, "table"),
+    "training_subjects": (list, "list"),
+}
 
 
 class ClassifierRoom(StoredLabelRoom):
@@ -98,10 +104,14 @@ class ClassifierRoom(StoredLabelRoom):
         for name in (WEIGHTS_FILE, CARD_FILE):
             if not (folder / name).is_file():
                 raise CheckpointError(
-                    f"classifier {classifier_id}: {folder / name} is absent; restore it from a backup"
+                    f"classifier {classifier_id}: {folder / name} is absent; restore it from a backup, promote another "
+                    "classifier (napari-ssl qc promote) or train one (napari-ssl qc train)"
                 )
         if hash_file(folder / WEIGHTS_FILE) != found.weights_hash:
-            raise CheckpointError(f"classifier {classifier_id}: its weights were changed; restore {folder}")
+            raise CheckpointError(
+                f"classifier {classifier_id}: its weights were changed; restore {folder} from a "
+                "backup, promote another classifier (napari-ssl qc promote) or train one (napari-ssl qc train)"
+            )
         return folder
 
     def classifier_card(self, classifier_id: str) -> dict[str, Any]:
@@ -211,13 +221,18 @@ def _checked_kind(kind: str) -> str:
 
 def _checked_card(path: Path) -> dict[str, Any]:
     card = read_document(path)
-    missing = [name for name in ("id", "kind", "threshold") if card is None or name not in card]
+    missing = [name for name in ("id", "kind", "threshold") if not isinstance(card, dict) or name not in card]
     if missing:
         raise CheckpointError(f"{path}: damaged, or without {missing[0]!r}; train the classifier again")
     threshold = card["threshold"]
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise CheckpointError(f"{path}: threshold must be in [0, 1], got {json.dumps(threshold)}; train it again")
     _checked_kind(card["kind"])
+    for name, (kind, words) in _OPTIONAL.items():
+        if not isinstance(card.get(name, kind()), kind):
+            raise CheckpointError(f"{path}: damaged, {name!r} is no {words}; restore it, or train the classifier again")
+    if not all(isinstance(subject, str) for subject in card.get("training_subjects", ())):
+        raise CheckpointError(f"{path}: damaged, 'training_subjects' holds no names; train the classifier again")
     return card
 
 

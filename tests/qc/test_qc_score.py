@@ -78,9 +78,15 @@ def test_files_that_were_changed_or_lost_are_refused(folder):
         Scorer(folder / "weights.safetensors", "0" * 64, card)
     with pytest.raises(CheckpointError, match="do not fit"):
         Scorer(folder / "weights.safetensors", None, {**card, "parameters": {**card["parameters"], "width": 4}})
-    (folder / "card.json").write_text("{")
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_classifier(folder)
+    for calibration in (None, [1], {"a": 1}, {"slope": "x"}, {"slope": None}):
+        with pytest.raises(CheckpointError, match="do not fit"):
+            Scorer(folder / "weights.safetensors", None, {**card, "calibration": calibration})
+    with pytest.raises(CheckpointError, match=r"\A[^\n]*do not fit \(RuntimeError: [^\n]*\Z"):
+        Scorer(folder / "weights.safetensors", None, {**card, "kind": "aorta"})
+    for text in ("{", "3", "[]"):
+        (folder / "card.json").write_text(text)
+        with pytest.raises(CheckpointError, match="damaged"):
+            load_classifier(folder)
 
 
 def test_nothing_of_a_stored_classifier_can_be_executed(folder):

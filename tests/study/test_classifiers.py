@@ -49,6 +49,32 @@ def test_what_is_no_classifier_is_refused(study: Study, tmp_path: Path):
     assert study.classifiers() == []
 
 
+@pytest.mark.parametrize(
+    "card",
+    [
+        *(3, "id kind threshold", [], {"weights_hash": 3}, {"metrics": [1]}, {"evidence": 1}),
+        *({"training_subjects": 5}, {"training_subjects": [["p0"]]}),
+    ],
+)
+def test_a_card_that_was_damaged_later_is_named(study: Study, tmp_path: Path, card):
+    study.register_classifier(_folder(tmp_path, "a"))
+    whole = {"id": "a", "kind": "short-axis", "threshold": 0.6}
+    text = json.dumps({**whole, **card} if isinstance(card, dict) else card)
+    (study.folder / "qc" / "a" / "card.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"qc/a/card\.json: damaged.*train the classifier again"):
+        study.classifier_card("a")
+
+
+def test_damaged_weights_leave_a_way_out(study: Study, tmp_path: Path):
+    study.register_classifier(_folder(tmp_path, "a"))
+    (study.folder / "qc" / "a" / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"classifier a: its weights were changed; .*qc promote.*qc train"):
+        study.classifier_folder("a")
+    (study.folder / "qc" / "a" / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"classifier a: .* is absent; .*qc promote.*qc train"):
+        study.classifier_folder("a")
+
+
 def test_the_newest_is_in_use_until_one_is_promoted(study: Study, tmp_path: Path):
     for name, kind in (("a", "short-axis"), ("b", "short-axis"), ("ao", "aorta")):
         study.register_classifier(_folder(tmp_path, name, name.encode(), kind=kind))
