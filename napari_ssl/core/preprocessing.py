@@ -15,6 +15,11 @@ __all__ = ["INTENSITIES", "Preprocessing", "changed_preprocessing", "preprocessi
 INTENSITIES = ("percentile", "z-score", "three-sd", "window")
 """How intensities are mapped; see `Preprocessing.intensity`."""
 
+_REALS = (
+    *("pixel_spacing_mm", "low_percentile", "high_percentile", "slice_spacing_mm"),
+    *("window_low", "window_high", "overlap", "foreground_share"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
@@ -64,7 +69,13 @@ class Preprocessing:
     foreground_share: float = 0.33
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "crop_yx", tuple(int(c) for c in self.crop_yx))
+        for name, value in ((n, getattr(self, n)) for n in _REALS):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise SpecError(f"{name} must be a number, got {value!r}")
+        try:
+            object.__setattr__(self, "crop_yx", tuple(int(c) for c in self.crop_yx))
+        except (TypeError, ValueError):
+            raise SpecError(f"crop_yx must be two multiples of 16 from 16 to 4096, got {self.crop_yx!r}") from None
         for name in ("pixel_spacing_mm", "slice_spacing_mm"):
             value = getattr(self, name)
             if not (value == 0 or 0.05 <= value <= 50):

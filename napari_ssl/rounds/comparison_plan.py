@@ -10,7 +10,7 @@ the same names. A name is a parameter of the strategy or one of
 ``network.PARAMETER``     a parameter of the network
 ``policy``                who reviews inside the run
 ``policy.PARAMETER``      a parameter of the policy
-``preprocessing.FIELD``   what differs from the study's preprocessing (numbers and words)
+``preprocessing.FIELD``   what differs from the study's preprocessing
 ``labelled``              ``all``, a number of cases, or ``CASE+CASE…``, for an arm of its own setting
 ========================  =================================================================================
 """
@@ -20,7 +20,8 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from napari_ssl.core.case import Split
 from napari_ssl.core.catalogue import DEPLOYABLE, POLICIES, STRATEGIES, choose, preset_values
 from napari_ssl.core.catalogue.budget import duration_parameters, split_budget
 from napari_ssl.core.parameters import describe, from_mapping, from_texts
+from napari_ssl.core.preprocessing import preprocessing_from_texts
 from napari_ssl.errors import CatalogueError, SpecError
 
 __all__ = ["Arm", "ComparisonPlan", "parse_arms", "read_arms", "with_preset"]
@@ -216,6 +218,15 @@ def parse_arms(text: str) -> tuple[Arm, ...]:
     return tuple(_parse_arm(word.strip()) for word in text.split(",") if word.strip())
 
 
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Say which arm it is that an error is about."""
+    try:
+        yield
+    except (CatalogueError, SpecError) as error:
+        raise type(error)(f"{what}: {error}") from error
+
+
 def _parse_arm(word: str) -> Arm:
     strategy, _, rest = word.partition(":")
     pairs: dict[str, str] = {}
@@ -224,7 +235,8 @@ def _parse_arm(word: str) -> Arm:
         if not separator:
             raise SpecError(f"arm {word!r}: cannot read {setting!r}; write NAME=VALUE")
         pairs[name.strip()] = value.strip()
-    return _arm(strategy.strip(), pairs)
+    with _naming(f"arm {word!r}") if rest else nullcontext():
+        return _arm(strategy.strip(), pairs)
 
 
 def _arm(strategy: str, pairs: Mapping[str, str]) -> Arm:
@@ -249,7 +261,10 @@ def _arm(strategy: str, pairs: Mapping[str, str]) -> Arm:
         network_parameters=_typed(choose(DEPLOYABLE, network, "network").parameters, groups["network"]),
         policy=policy,
         policy_parameters=_typed(choose(POLICIES, policy, "policy").parameters, groups["policy"]),
-        preprocessing={name: _literal(text) for name, text in groups["preprocessing"].items()},
+        preprocessing=preprocessing_from_texts(
+            f"{name}={text.replace('+', 'x') if name == 'crop_yx' else text}"
+            for name, text in groups["preprocessing"].items()
+        ),
         labelled=_labelled(pairs.get("labelled")),
     )
 
@@ -258,19 +273,10 @@ def _typed(kind: type, texts: Mapping[str, str]) -> dict[str, Any]:
     return from_texts(kind, tuple(f"{name}={text}" for name, text in texts.items()))
 
 
-def _literal(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
 def _labelled(text: str | None) -> str | int | tuple[str, ...] | None:
     if text is None or text == "all":
         return text
-    return int(text) if text.isdigit() else tuple(text.split("+"))
+    return int(text) if text.isdecimal() else tuple(text.split("+"))
 
 
 def read_arms(path: Path) -> tuple[Arm, ...]:
@@ -290,13 +296,16 @@ def read_arms(path: Path) -> tuple[Arm, ...]:
         raise SpecError(f'{path}: no arm; write [[arm]] and strategy = "…" for each')
     arms = []
     for number, table in enumerate(tables, start=1):
-        if "strategy" not in table:
+        if not isinstance(table.get("strategy"), str):
             raise SpecError(f"{path}: arm {number} has no strategy; see napari-ssl strategies")
+        if not isinstance(table.get("set", {}), dict):
+            raise SpecError(f"{path}: arm {number}: cannot read set; write set = {{NAME = VALUE, …}}")
         rest = {k: v for k, v in table.items() if k not in ("strategy", "set")}
         pairs = {**{k: v for k, v in rest.items() if not isinstance(v, dict)}, **table.get("set", {})}
         for group, values in ((k, v) for k, v in rest.items() if isinstance(v, dict)):
             pairs |= {f"{group.removesuffix('_set')}.{name}": value for name, value in values.items()}
-        arms.append(_arm(table["strategy"], {name: _as_text(value) for name, value in pairs.items()}))
+        with _naming(f"{path}: arm {number}"):
+            arms.append(_arm(table["strategy"], {name: _as_text(value) for name, value in pairs.items()}))
     return tuple(arms)
 
 

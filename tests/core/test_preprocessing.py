@@ -21,6 +21,12 @@ def test_cards_from_before_3d_load_and_mean_what_they_meant():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"window_low": "abc"}, "window_low must be a number, got 'abc'"),
+        ({"low_percentile": None}, "low_percentile must be a number"),
+        ({"overlap": True}, "overlap must be a number"),
+        ({"crop_yx": "32x32"}, "crop_yx must be two multiples of 16 .* got '32x32'"),
+        ({"crop_yx": 32}, "crop_yx must be two multiples of 16"),
+        ({"crop_yx": (float("nan"), 32)}, "crop_yx must be two multiples of 16"),
         ({"dimensions": 4}, "dimensions must be 2"),
         ({"dimensions": True}, "dimensions must be 2"),
         ({"patch_z": 10}, "patch_z must be a multiple of 4"),

@@ -61,6 +61,13 @@ minutes = 20.0
         ("supervised:policy=clinician", SpecError, "waits for nobody"),
         ("supervised:preset=none", CatalogueError, "preset"),
         ("alternating-crf:lam=99", CatalogueError, r"\[0, 10\]"),
+        ("supervised,supervised:name=b;foo=1", CatalogueError, r"arm 'supervised:name=b;foo=1': cannot read 'foo=1'"),
+        (
+            "supervised:preprocessing.window_low=abc",
+            SpecError,
+            r"arm .*'window_low': 'abc' is not a value of type float",
+        ),
+        ("supervised:preprocessing.nope=1", SpecError, r"arm .*cannot read 'nope=1'.*crop_yx"),
     ],
 )
 def test_words_that_mean_nothing_are_named(text, error, match):
@@ -68,7 +75,22 @@ def test_words_that_mean_nothing_are_named(text, error, match):
         parse_arms(text)
 
 
-@pytest.mark.parametrize("text", ["", "arm = 3", "[[arm]]\nname = 'x'", "[[arm"])
+def test_sizes_of_a_crop_are_read_from_words_and_tables(tmp_path):
+    (word,) = parse_arms("supervised:preprocessing.crop_yx=32x48")
+    (tmp_path / "arms.toml").write_text('[[arm]]\nstrategy = "supervised"\npreprocessing = {crop_yx = [32, 48]}')
+    (table,) = read_arms(tmp_path / "arms.toml")
+    assert word.preprocessing == table.preprocessing == {"crop_yx": (32, 48)}
+    assert parse_arms("supervised:labelled=²")[0].labelled == ("²",)  # a digit, and no number
+
+
+@pytest.mark.parametrize("setting", ["set = 7", "set = {nope = 1}", "labelled = 3\nnetwork_set = {nope = 1}"])
+def test_the_arm_of_a_file_that_is_wrong_is_named(setting, tmp_path):
+    (tmp_path / "arms.toml").write_text(f'[[arm]]\nstrategy = "supervised"\n[[arm]]\nstrategy = "asdnet"\n{setting}')
+    with pytest.raises((SpecError, CatalogueError), match=r"arms\.toml: arm 2: cannot read"):
+        read_arms(tmp_path / "arms.toml")
+
+
+@pytest.mark.parametrize("text", ["", "arm = 3", "[[arm]]\nname = 'x'", "[[arm", "[[arm]]\nstrategy = [1]"])
 def test_files_without_arms_are_refused(text, tmp_path):
     (tmp_path / "arms.toml").write_text(text)
     with pytest.raises(SpecError, match=r"arms\.toml"):
