@@ -23,7 +23,7 @@ from napari_ssl.study.journal import EditJournal
 if TYPE_CHECKING:
     from napari_ssl.study.study import Study
 
-__all__ = ["LoadedCase", "base_hash_of", "load_case", "measure_curves", "shown_segmentation"]
+__all__ = ["LoadedCase", "base_hash_of", "load_case", "measure_curves", "read_score", "shown_segmentation"]
 
 _WEAK = 0.15
 """Share of the strongest attribution below which a frame is not shaded."""
@@ -191,6 +191,12 @@ def _stored_flags(measures: Mapping[str, Any]) -> tuple[Flag, ...] | None:
     """Return what the rules said when the labels were stored, None when they were not asked."""
     documents = measures.get("flags")
     return None if documents is None else tuple(Flag.from_dict(d) for d in documents)
+
+
+def read_score(study: Study, segmentation_id: int) -> tuple[Score | None, dict[str, NDArray[np.float64]]]:
+    """Read what the QC classifier says about stored labels by now, and how much each frame speaks against them."""
+    measures = study.measures(segmentation_id) or {}
+    return study.scores([segmentation_id]).get(segmentation_id), _against(measures.get("qc_explanation") or {})
 
 
 def _against(explanation: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:

@@ -82,6 +82,7 @@ class QualityPanel(QWidget):
         column.addLayout(buttons)
         column.addWidget(self.reason)
         column.addWidget(self.jobs)
+        column.addWidget(self.banner)  # under the buttons, which stay where they are when it comes and goes
         column.addWidget(heading("Proposals"))
         column.addWidget(self.scores)
         column.addStretch(1)
@@ -94,7 +95,6 @@ class QualityPanel(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addWidget(self.alarm)
-        outer.addWidget(self.banner)
         outer.addWidget(area, 1)
 
     # -- study ---------------------------------------------------------------------------------------------------

@@ -29,9 +29,10 @@ class _Square(pg.PlotWidget):
         item.setLabel("left", left)
         item.setLabel("bottom", bottom)
         item.getAxis("left").setWidth(40)
+        item.getAxis("bottom").setHeight(40)
         for axis in ("left", "bottom"):
             item.getAxis(axis).enableAutoSIPrefix(False)
-            item.getAxis(axis).setTickSpacing(0.5, 0.25)
+            item.getAxis(axis).setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")], [(0.25, ""), (0.75, "")]])
         item.getViewBox().setRange(xRange=(0, 1), yRange=(0, 1), padding=0.03)
         self.diagonal = self.plot([0, 1], [0, 1])
 

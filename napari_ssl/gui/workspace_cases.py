@@ -140,11 +140,11 @@ class CaseActions(LayerActions):
         if self.reviewer.looks_only or loaded.score is None or self.reviewer.session.is_edited:
             self.curves.show_quality("", {})
             return
-        mark = " ⚑" if loaded.score.is_flagged else ""
+        mark = "&nbsp;⚑" if loaded.score.is_flagged else ""
         shaded = any(a.any() for a in loaded.attribution.values()) and self.review.reasons_of_score.isChecked()
-        why = " · shaded: speaks against" if shaded else ""
+        why = "&nbsp;·&nbsp;shaded:&nbsp;speaks&nbsp;against" if shaded else ""
         self.curves.show_quality(
-            f"P(good) <b>{loaded.score.probability_good:.2f}{mark}</b>{why}", loaded.attribution if shaded else {}
+            f"P(good)&nbsp;<b>{loaded.score.probability_good:.2f}{mark}</b>{why}", loaded.attribution if shaded else {}
         )
 
     def _edited(self, volumes: dict) -> None:

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QTabWidget, QWidget
 
 from napari_ssl.gui.import_dialog import ImportDialog
+from napari_ssl.gui.loaded_case import read_score
 from napari_ssl.gui.queue_model import STATE_TEXTS, TO_DO
 from napari_ssl.gui.reviewer import Reviewer
 from napari_ssl.gui.sample import open_sample_study
@@ -222,10 +223,25 @@ class StudyActions(RatingActions):
     def _job_finished(self, _job_id: str) -> None:
         if self.reviewer is not None:
             self.reviewer.loader.forget()
+            self._take_new_score()
             self.models.refresh()
             self.training.refresh()
             self.quality.refresh()
             self.reviewer.refresh_rows(self._open_first)
+
+    def _take_new_score(self) -> None:
+        """Show what a scoring that has just ended says about the labels on screen."""
+        loaded, study = self.reviewer.session.loaded, self.study
+        if loaded is None or loaded.segmentation is None or loaded.n_recovered:
+            return
+        number = loaded.segmentation.id
+
+        def done(found: tuple) -> None:
+            loaded.score, loaded.attribution = found
+            if self._case_is_open() and self.reviewer.session.loaded is loaded:
+                self._show_quality(loaded)
+
+        self.reviewer.saver.run(lambda: read_score(study, number), done, lambda _error: None)
 
     def quality_changed(self) -> None:
         """Count ratings and scores again."""

@@ -92,7 +92,7 @@ def test_rules_are_asked_where_nobody_has_before(window):
 
 def test_the_score_and_its_reasons_are_on_the_curves_until_the_labels_change(gap_window):
     curves = gap_window.widget.curves
-    assert "P(good) <b>0.41 ⚑</b>" in curves.legend.text() and "speaks against" in curves.legend.text()
+    assert "P(good)&nbsp;<b>0.41&nbsp;⚑</b>" in curves.legend.text() and "speaks&nbsp;against" in curves.legend.text()
     assert len(curves.plot._shades) == 2  # LV and RV in frame 3; what is weak or speaks for the labels is not shaded
     gap_window.widget.review.reasons_of_score.click()
     assert not curves.plot._shades and "0.41" in curves.legend.text()
@@ -103,6 +103,13 @@ def test_the_score_and_its_reasons_are_on_the_curves_until_the_labels_change(gap
     assert not curves.plot._shades
     gap_window.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     wait(lambda: "P(good)" in curves.legend.text())
+
+
+def test_a_scoring_that_ends_shows_on_the_case_that_is_open(gap_window, gap_study):
+    shown = gap_window.session.loaded.segmentation.id
+    gap_study.add_score(shown, gap_study.scores([shown])[shown].classifier_id, 0.88)
+    gap_window.widget.quality.job_finished.emit("qc-score-1")
+    wait(lambda: "0.88" in gap_window.widget.curves.legend.text())
 
 
 def test_the_score_is_hidden_while_the_curve_is_to_be_rated(gap_window):
