@@ -264,6 +264,12 @@ class QcTrainingSpec:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.curve_kind not in QC_KINDS:
             raise SpecError(f"kind of curves must be one of {', '.join(QC_KINDS)}, got {self.curve_kind!r}")
+        roles = CURVE_ROLES[self.curve_kind]
+        if all(self.label_scheme.by_role(role) is None for role in roles if role is not StructureRole.MYOCARDIUM):
+            raise SpecError(
+                f"label scheme {self.label_scheme.name!r} has none of {', '.join(r.value for r in roles)}, whose curve "
+                f"{self.curve_kind} classifiers read; choose the kind {curve_kind(self.label_scheme)}"
+            )
         values = from_mapping(QcParameters, self.parameters)
         object.__setattr__(self, "parameters", dataclasses.asdict(values))
         verdicts = {e.good for e in self.examples}

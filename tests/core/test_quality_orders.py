@@ -72,6 +72,8 @@ def test_orders_that_cannot_be_are_refused():
         order(examples=(example(1, True), example(1, False)))
     with pytest.raises(SpecError, match="one of short-axis"):
         order(curve_kind="liver")
+    with pytest.raises(SpecError, match=r"'acdc' has none of aorta, .* choose the kind short-axis"):
+        order(curve_kind="aorta")
     with pytest.raises(CatalogueError, match="no parameter"):
         order(parameters={"depth": 3})
     with pytest.raises(SpecError, match="one length"):
