@@ -7,11 +7,13 @@
 ``cine``       errors that networks make which are stopped early. Two networks learn from eight ACDC patients and label
                the full cycles of the others at several numbers of steps; a segmentation is erroneous below a mean Dice
                of 0.8 at ED and ES. One classifier has seen simulated faults alone, the other also the curves of other
-               patients (folds by patient). Also: Dice predicted from the disagreement of the two networks.
+               patients (folds by patient). AUC also against errors that are worse (Dice below 0.7, below 0.5) and on
+               the patients that no setting was chosen by (every second one, from the second). Also: Dice predicted
+               from the disagreement of the two networks, patients held out one by one, in place of the classifier.
 ``speed``      10,000 curve sets scored on one thread.
 
     python benchmarks/quality.py [--parts simulated,aorta,length,cine,speed] [--data FOLDER] [--sets 1000]
-                                 [--keep FILE] [--seed 0] [--json]
+                                 [--keep FILE] [--steps 40,100,250] [--network-share 0.5] [--seed 0] [--json]
 
 FOLDER holds the cine patients in the ACDC layout with ``cases.csv``; the part ``cine`` needs it.
 """
@@ -30,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 from napari_ssl.core.catalogue import FitParameters
 from napari_ssl.core.label_scheme import PRESETS, LabelScheme
@@ -89,9 +92,29 @@ def at_specificity(probability: np.ndarray, good: np.ndarray, subjects: Any, lea
     }
 
 
-def simulated(n: int, seed: int, kind: str = KIND, scheme: LabelScheme = ACDC) -> tuple[dict[str, Any], Any]:
+def judged(score: np.ndarray, dice: np.ndarray, subjects: np.ndarray, rows: np.ndarray | None = None) -> dict[str, Any]:
+    """AUC of a score for a Dice from 0.8 on, with its interval by subject, also against worse errors alone."""
+    if rows is not None:
+        score, dice, subjects = score[rows], dice[rows], subjects[rows]
+    good = dice >= ERRONEOUS_BELOW
+    found: dict[str, Any] = {"n": len(dice), "n_good": int(good.sum())}
+    if 0 < good.sum() < len(good):
+        interval = bootstrap(score, good, subjects.tolist(), 0.0)["auc"]
+        found |= {"auc": area_under_curve(score, good), "auc_interval": [round(v, 3) for v in interval]}
+        found["at_specificity_80"] = at_specificity(score, good, subjects.tolist(), 0.8)
+        for limit in (0.7, 0.5):
+            clear = good | (dice < limit)
+            if not good[clear].all():
+                found[f"auc_against_below_{limit}"] = area_under_curve(score[clear], good[clear])
+    found["rank_correlation_with_dice"] = float(spearmanr(score, dice).statistic)
+    return found
+
+
+def simulated(
+    n: int, seed: int, kind: str = KIND, scheme: LabelScheme = ACDC, network_share: float = 0.0
+) -> tuple[dict[str, Any], Any]:
     started = time.monotonic()
-    examples, faults, provenance = simulate(kind, scheme, n, seed)
+    examples, faults, provenance = simulate(kind, scheme, n, seed, network_share=network_share)
     told("simulation", started)
     parameters = QcParameters()
     data = gather(examples, scheme, kind, parameters)
@@ -165,7 +188,9 @@ def patients(data: Path) -> list[dict[str, Any]]:
     return found
 
 
-def early_networks(taught: list[dict[str, Any]], preprocessing: Preprocessing, seed: int) -> Any:
+def early_networks(
+    taught: list[dict[str, Any]], preprocessing: Preprocessing, seed: int, stops: tuple[int, ...]
+) -> Any:
     """Yield (steps, network) of one network at each number of steps."""
     store = SliceStore(preprocessing, ACDC.n_classes)
     for patient in taught:
@@ -179,7 +204,7 @@ def early_networks(taught: list[dict[str, Any]], preprocessing: Preprocessing, s
         torch.manual_seed(seed)
         network = build_network("res-unet", n_classes=ACDC.n_classes, parameters={"base_channels": 8, "levels": 4})
     done = 0
-    for steps in STEPS:
+    for steps in stops:
         with tempfile.TemporaryDirectory() as folder:
             fit_network(
                 network, store, parameters=FitParameters(batch_size=12, learning_rate=2e-3, schedule="constant"),
@@ -190,7 +215,9 @@ def early_networks(taught: list[dict[str, Any]], preprocessing: Preprocessing, s
         yield steps, network.eval()
 
 
-def early_segmentations(data: Path) -> tuple[list[CurveExample], dict[str, float], dict[str, Any]]:
+def early_segmentations(
+    data: Path, stops: tuple[int, ...] = STEPS
+) -> tuple[list[CurveExample], dict[str, float], dict[str, Any]]:
     """Curve sets of what the early networks say, their true Dice, and the networks' disagreement by case."""
     started = time.monotonic()
     everyone = patients(data)
@@ -200,7 +227,7 @@ def early_segmentations(data: Path) -> tuple[list[CurveExample], dict[str, float
     preprocessing = Preprocessing(crop_yx=(96, 96))
     examples, dice, kept = [], {}, {}
     for member in range(MEMBERS):
-        for steps, network in early_networks(taught, preprocessing, member):
+        for steps, network in early_networks(taught, preprocessing, member, stops):
             for patient in others:
                 frames = tuple(range(len(patient["image"])))
                 labels = label_image(
@@ -229,18 +256,27 @@ def early_segmentations(data: Path) -> tuple[list[CurveExample], dict[str, float
     return examples, dice, agreement
 
 
-def cine(folder: Path, n_simulated: int, seed: int, kept: Path | None) -> dict[str, Any]:
+def unchosen(data: Path) -> set[str]:
+    """Every second patient, from the second: no setting was chosen by them."""
+    return set(sorted(item.subject_id for item in scan(data, "acdc"))[1::2])
+
+
+def cine(
+    folder: Path, n_simulated: int, seed: int, kept: Path | None, stops: tuple[int, ...], network_share: float
+) -> dict[str, Any]:
     if kept is not None and kept.exists():
         document = json.loads(kept.read_text())
     else:
-        examples, dice, agreement = early_segmentations(folder)
+        examples, dice, agreement = early_segmentations(folder, stops)
         document = {"examples": [dataclasses.asdict(e) for e in examples], "dice": dice, "agreement": agreement}
         if kept is not None:
             kept.write_text(json.dumps(document))
     dice, agreement = document["dice"], document["agreement"]
     examples = [CurveExample(**{**e, "good": dice[e["id"]] >= ERRONEOUS_BELOW}) for e in document["examples"]]
     parameters = QcParameters()
-    faulty, _, _ = simulate(KIND, ACDC, n_simulated, seed + 1, weight=parameters.simulated_weight)
+    faulty, _, _ = simulate(
+        KIND, ACDC, n_simulated, seed + 1, weight=parameters.simulated_weight, network_share=network_share
+    )
     both = gather([*faulty, *examples], ACDC, KIND, parameters)
     real = np.flatnonzero(both.sources == "rated")
     result: dict[str, Any] = {
@@ -252,16 +288,14 @@ def cine(folder: Path, n_simulated: int, seed: int, kept: Path | None) -> dict[s
         },
     }
 
+    truth_of_all = np.array([dice[e.id] for e in examples])
+    reserved = unchosen(folder)
+
     def figures(logit: np.ndarray) -> dict[str, Any]:
-        good, subjects = both.good[real], both.subjects[real].tolist()
-        auc = bootstrap(logit, good, subjects, 0.0)["auc"]
-        rank = float(np.corrcoef(np.argsort(np.argsort(logit)), np.argsort(np.argsort(list(dice.values()))))[0, 1])
-        return {
-            "auc": area_under_curve(logit, good),
-            "auc_interval": [round(v, 3) for v in auc],
-            "at_specificity_80": at_specificity(logit, good, subjects, 0.8),
-            "rank_correlation_with_dice": rank,
-        }
+        subjects = both.subjects[real]
+        found = judged(logit, truth_of_all, subjects)
+        found["unchosen_patients"] = judged(logit, truth_of_all, subjects, np.isin(subjects, sorted(reserved)))
+        return found
 
     alone = np.flatnonzero(both.sources == "simulated")
     hold = alone[np.isin(both.subjects[alone], np.unique(both.subjects[alone])[::5])]
@@ -282,6 +316,16 @@ def cine(folder: Path, n_simulated: int, seed: int, kept: Path | None) -> dict[s
         k: getattr(predictor, k) for k in ("kind", "mean_absolute_error", "interval", "correlation", "n_cases")
     }
     result["predicted_dice"]["sd_of_dice"] = float(np.std(truth))
+    names, table, true = np.array(cases), np.array(features), np.array(truth)
+    held_out = np.zeros(len(true))
+    for name in np.unique(names):
+        rest = names != name
+        fitted = fit_dice_predictor(table[rest], true[rest], names[rest].tolist())
+        held_out[~rest] = fitted.predict(table[~rest])
+    result["predicted_dice"]["as_classifier"] = judged(held_out, true, names)
+    result["predicted_dice"]["as_classifier"]["unchosen_patients"] = judged(
+        held_out, true, names, np.isin(names, sorted(reserved))
+    )
     return result
 
 
@@ -308,6 +352,8 @@ def main() -> None:
     parser.add_argument("--parts", default="simulated,aorta,length,cine,speed")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--keep", type=Path, help="keep what the early networks said here, or take it from here")
+    parser.add_argument("--steps", default=",".join(map(str, STEPS)), help="where the early networks are stopped")
+    parser.add_argument("--network-share", type=float, default=QcParameters().network_share)
     parser.add_argument("--sets", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -319,7 +365,7 @@ def main() -> None:
     report: dict[str, Any] = {}
     examples: list[CurveExample] = []
     if "simulated" in parts:
-        report["simulated"], examples = simulated(options.sets, options.seed)
+        report["simulated"], examples = simulated(options.sets, options.seed, network_share=options.network_share)
     elif {"length", "speed"} & set(parts):
         examples, _, _ = simulate(KIND, ACDC, options.sets if "length" in parts else 40, options.seed)
     if "aorta" in parts:
@@ -327,7 +373,10 @@ def main() -> None:
     if "length" in parts:
         report["length"] = length(examples, options.seed)
     if "cine" in parts:
-        report["cine"] = cine(options.data, options.sets // 2, options.seed, options.keep)
+        report["cine"] = cine(
+            options.data, options.sets // 2, options.seed, options.keep,
+            tuple(int(n) for n in options.steps.split(",")), options.network_share,
+        )  # fmt: skip
     if "speed" in parts:
         report["speed"] = speed(examples)
     print(json.dumps(report) if options.json else json.dumps(report, indent=1))
