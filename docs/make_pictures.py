@@ -57,10 +57,12 @@ def take(study: Path, case_id: str | None, only: set[str]) -> None:
     window.showNormal()
     window.resize(*SIZE)
     window.move(0, 0)
-    pause(6)
+    wait_for_case(workspace)
     if case_id:
         workspace.queue.case_chosen.emit(case_id)
-        pause(4)
+        wait_for_case(workspace, case_id)
+    workspace.arrange()
+    pause(2)
     if "review" in only:
         grab("review")
     if "rating" in only:
@@ -74,6 +76,17 @@ def take(study: Path, case_id: str | None, only: set[str]) -> None:
     viewer.close()
     QApplication.processEvents()
     stop_engine()
+
+
+def wait_for_case(workspace, case_id: str | None = None) -> None:
+    """Let a case come up, with the findings of the rules, however busy the machine is."""
+
+    def is_there() -> bool:
+        loaded = workspace.reviewer.session.loaded
+        return loaded is not None and case_id in (None, loaded.case.id) and loaded.rule_flags is not None
+
+    wait(is_there, 60)
+    pause(4)
 
 
 def take_rating(workspace) -> None:
