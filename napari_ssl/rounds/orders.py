@@ -279,8 +279,9 @@ def training_spec(
     crf : bool
         Refine the final network's labels before they are compared with the expert's.
     labelled_only : sequence of str, optional
-        For experiments: these cases alone keep their expert labels, the other labelled training cases count as
-        unlabelled, and nothing begins with a promoted model that was taught with other labels than these.
+        For experiments: these cases alone keep their expert labels; the other training cases, be they labelled,
+        accepted or corrected, count as unlabelled, and nothing begins with a promoted model that was taught with other
+        labels than these.
 
     Raises
     ------
@@ -344,15 +345,21 @@ def _kept_items(study: Study, standing: _Standing, labelled_only: Sequence[str] 
 
 
 def _restrict(items: list[TrainingItem], keep: Sequence[str], n_frames: Mapping[str, int]) -> list[TrainingItem]:
+    """Labels of all other cases are left out, accepted and corrected ones too: a model made those, taught by whom?"""
     labelled = {i.case_id for i in items if i.role is Role.LABELLED}
     for case_id in keep:
         if case_id not in labelled:
             raise SpecError(f"case {case_id}: not a labelled training case; labelled are {', '.join(sorted(labelled))}")
     return [
         i
-        if i.role is not Role.LABELLED or i.case_id in keep
+        if not i.role.has_labels or i.case_id in keep
         else dataclasses.replace(
-            i, role=Role.UNLABELLED, label_path=None, label_hash=None, frames=tuple(range(n_frames[i.case_id]))
+            i,
+            role=Role.UNLABELLED,
+            label_path=None,
+            label_hash=None,
+            proposed_by=None,
+            frames=tuple(range(n_frames[i.case_id])),
         )
         for i in items
     ]

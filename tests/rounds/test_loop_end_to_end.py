@@ -351,6 +351,14 @@ def test_labelled_only_turns_the_other_labelled_cases_into_unlabelled_ones(study
     assert next(i for i in spec.items if i.case_id == "patient001").frames == (0, 1, 2)
 
 
+def test_labelled_only_leaves_out_what_was_accepted_too(proposed):
+    """The model that proposed it may have been taught with the labels that the experiment hides."""
+    decide(proposed, "patient003", Verdict.ACCEPT)
+    assert roles(training_spec(proposed, strategy="alternating-crf"))["patient003"] is Role.ACCEPTED
+    spec = training_spec(proposed, strategy="alternating-crf", labelled_only=["patient002"])
+    assert roles(spec)["patient003"] is Role.UNLABELLED
+
+
 def test_an_experiment_with_fewer_labels_does_not_begin_with_a_model_that_knows_the_others(proposed):
     overrides = {"warm_start": True, "alternations": 1, "per_alternation": "2 iterations", "batch_size": 4}
     order = {"strategy": "alternating-crf", "overrides": overrides, "network_overrides": TINY}
