@@ -215,6 +215,8 @@ def _quality_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
     quality = document["quality"]
     if quality is None:
         return [Paragraph(text="No classifier of curves yet: rate some curves, or run napari-ssl qc train.")]
+    if "problem" in quality:
+        return [Paragraph(text=quality["problem"], is_warning=True)]
     evidence, by_source = quality["evidence"], quality["metrics"]
     basis = next((b for b in (by_source.get("decided_on"), "rated", "all") if b in by_source), None)
     metrics = by_source.get(basis, {})

@@ -177,7 +177,10 @@ def _quality(study: Study) -> dict[str, Any] | None:
         return None
     if classifier is None:
         return None
-    card = study.classifier_card(classifier.id)
+    try:
+        card = study.classifier_card(classifier.id)
+    except CheckpointError as error:  # the rest of the round can be told all the same
+        return {"id": classifier.id, "problem": str(error)}
     scores = study.scores()
     newest: dict[str, int] = {}
     for segmentation in study.segmentations():

@@ -7,13 +7,16 @@ import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from napari_ssl.cli import main
 from napari_ssl.core.decision import Decision, Verdict
+from napari_ssl.errors import CheckpointError
 from napari_ssl.jobs.runner import run_here
+from napari_ssl.report.round_page import _quality_blocks
 from napari_ssl.rounds import training_spec
 from napari_ssl.study.study import Study
 
@@ -121,3 +124,19 @@ def test_a_study_without_a_model_is_told_what_to_do(tmp_path):
     make_study(tmp_path).close()
     outcome = CliRunner().invoke(main, ["report", str(tmp_path / "study")])
     assert outcome.exit_code == 1 and "train one first" in outcome.output
+
+
+def test_a_damaged_classifier_is_told_on_the_page_and_the_rest_is_there(rounds, monkeypatch):
+    from napari_ssl.rounds.round_summary import summarise_round
+
+    def damaged(study, classifier_id):
+        raise CheckpointError(f"classifier {classifier_id}: its weights were changed; restore it")
+
+    monkeypatch.setattr(Study, "classifier", lambda study, kind: SimpleNamespace(id="judge"))
+    monkeypatch.setattr(Study, "classifier_card", damaged)
+    with Study.open(rounds[0], read_only=True) as study:
+        document = summarise_round(study)
+    assert document["quality"] == {"id": "judge", "problem": "classifier judge: its weights were changed; restore it"}
+    (told,) = _quality_blocks(document, Path())
+    assert told.is_warning and "restore it" in told.text
+    assert document["scores"]
