@@ -53,9 +53,7 @@ def kind_of(spec: Spec) -> JobKind:
         return JobKind.QC_TRAIN
     if isinstance(spec, QcScoringSpec):
         return JobKind.QC_SCORE
-    raise SpecError(
-        f"only orders of training, prediction or curves can be submitted, got {type(spec).__name__}"
-    )
+    raise SpecError(f"only orders of training, prediction or curves can be submitted, got {type(spec).__name__}")
 
 
 def program(kind: JobKind) -> ModuleType:

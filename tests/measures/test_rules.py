@@ -114,9 +114,7 @@ def test_frames_without_a_structure_are_named(case, labels):
     labels[[3, 4, 9]] = np.where(labels[[3, 4, 9]] == RV, 0, labels[[3, 4, 9]])
     flag = _check(case, labels)["missing-frames"]
     assert (
-        flag.frames == (3, 4, 9)
-        and flag.value == 3
-        and flag.message == "RV is missing altogether in frames 3–4 and 9."
+        flag.frames == (3, 4, 9) and flag.value == 3 and flag.message == "RV is missing altogether in frames 3–4 and 9."
     )
 
 
