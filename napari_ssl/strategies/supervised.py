@@ -15,8 +15,8 @@ Defaults
 
 Departures
     From Isensee et al., by default: a small 2D residual U-Net without deep supervision, AdamW instead of SGD with
-    Nesterov momentum (``strong``: plain momentum), no mirroring (`training.augment` says why), batches of 20 slices.
-    ``quick`` begins with the study's promoted model.
+    Nesterov momentum (``strong``: plain momentum, gradients not clipped), no mirroring (`training.augment` says why),
+    batches of 20 slices. ``quick`` begins with the study's promoted model.
 """
 
 from __future__ import annotations
