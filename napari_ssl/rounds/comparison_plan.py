@@ -93,7 +93,8 @@ class Arm:
             raise CatalogueError(
                 f"arm {self.name}: {clash[0]} is set, but all arms train {iterations} steps; leave one of both out"
             )
-        return {**values, **split_budget(entry, preset_values(entry, self.preset, values), iterations)}
+        full = preset_values(entry, self.preset, values)
+        return {**values, **split_budget(entry, full, iterations, begins_with_model=from_promoted)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,3 +54,12 @@ def test_what_cannot_be_divided_is_refused():
     uneven = dataclasses.replace(entry, budget={"per_alternation": Share(fraction=1, times="alternations")})
     with pytest.raises(CatalogueError, match="multiple"):
         split_budget(uneven, values, 100)
+
+
+def test_a_model_to_begin_with_takes_the_place_of_the_first_stage_alone_where_it_is_wanted_and_there():
+    entry = STRATEGIES["alternating-crf"]
+    warm = preset_values(entry, "quick", {"alternations": 2})
+    cold = preset_values(entry, None, {"alternations": 2})
+    assert split_budget(entry, warm, 40, begins_with_model=True) == {"per_alternation": "20 iterations"}
+    for values, there in ((warm, False), (cold, True), (cold, False)):
+        assert "initial" in split_budget(entry, values, 40, begins_with_model=there)

@@ -32,13 +32,17 @@ def duration_parameters(entry: StrategyEntry) -> tuple[str, ...]:
     return tuple(found)
 
 
-def split_budget(entry: StrategyEntry, values: Mapping[str, Any], total: int) -> dict[str, str]:
+def split_budget(
+    entry: StrategyEntry, values: Mapping[str, Any], total: int, *, begins_with_model: bool = False
+) -> dict[str, str]:
     """Return values of the duration parameters that sum to exactly `total` optimiser steps, the repeats counted.
 
     Parameters
     ----------
     values : mapping
         The other parameters, in full: how often a stage repeats, and proportions where the entry declares none.
+    begins_with_model : bool
+        A model is there; where `values` want it (``warm_start``), the stages that it replaces get nothing.
     total : int
         Steps of the whole run. What division leaves over goes to the first stage that is run once.
 
@@ -48,7 +52,7 @@ def split_budget(entry: StrategyEntry, values: Mapping[str, Any], total: int) ->
         A stage would get no step, durations of different units without declared shares, or the remainder has no place.
     """
     shares = dict(entry.budget) or _published_shares(entry, values)
-    if values.get("warm_start"):
+    if begins_with_model and values.get("warm_start"):
         shares = {name: share for name, share in shares.items() if not share.first}
     if not shares:
         return {}  # nothing is trained by steps, such as an atlas
