@@ -105,8 +105,12 @@ def test_the_tab_says_how_many_were_rated_before(window, review_study):
         )
     )
     widget = window.widget
-    widget.rating.counts.clear()  # what the tests before were told
+    widget.tabs.setCurrentWidget(widget.review)  # wherever the test before left it
+    widget.rating.counts.clear()
+    widget.tabs.setCurrentWidget(widget.review)
     widget.tabs.setCurrentWidget(widget.rating)
+    wait(lambda: widget.rating.counts.text() == "You have rated 1 curve.")
+    widget.set_study(Study.open(review_study.folder))  # with the tab on show
     wait(lambda: widget.rating.counts.text() == "You have rated 1 curve.")
     widget.tabs.setCurrentWidget(widget.review)
 
