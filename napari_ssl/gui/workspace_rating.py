@@ -29,6 +29,7 @@ __all__ = ["TOO_SOON_S", "RatingActions"]
 TOO_SOON_S = 0.4
 """A key within this time after a case came up was meant for the case before."""
 
+_RATED = "You have rated"
 _SEED = 0
 """One order for all readers: the first hundred of each are the same cases, from which agreement is measured."""
 
@@ -141,18 +142,18 @@ class RatingActions(CaseActions):
         if self.reviewer is None:
             return
         if shown is self.rating:
-            self._count_ratings()
+            self.count_ratings()
         else:
             self.refresh_tab(shown)
 
-    def _count_ratings(self) -> None:
+    def count_ratings(self) -> None:
         """Say how many curves the reader has rated before; what is told already stays."""
         study, reader, counts = self.study, self.reader, self.rating.counts
 
         def told(ratings: list[Rating]) -> None:
             n = sum(not r.is_adjudication for r in standing_ratings(ratings))
-            if n and not counts.text() and not self.is_rating:
-                counts.setText(f"You have rated {n} curve{'s' if n > 1 else ''}.")
+            if n and not self.is_rating and (not counts.text() or counts.text().startswith(_RATED)):
+                counts.setText(f"{_RATED} {n} curve{'s' if n > 1 else ''}.")
 
         self.reviewer.saver.run(lambda: study.ratings(reader=reader), told, lambda _error: None)
 
@@ -340,4 +341,4 @@ class RatingActions(CaseActions):
 
 
 def _count_text(n_rated: int, n_left: int) -> str:
-    return f"You have rated {n_rated} curves; {n_left} more can be rated."
+    return f"{_RATED} {n_rated} curves; {n_left} more can be rated."

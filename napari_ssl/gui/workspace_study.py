@@ -123,6 +123,7 @@ class StudyActions(RatingActions):
                 kind="warning",
             )
         reviewer.refresh_rows(self._open_first)
+        self.count_ratings()  # the tab Rate may be on show
 
     def _leave_study(self) -> None:
         if self.reviewer is None:

@@ -25,6 +25,7 @@ def panel(qtbot, tmp_path, monkeypatch):
         panel.show()
         panel.set_study(study)
         qtbot.waitUntil(lambda: not panel._counting.running, timeout=5000)
+        panel.setup.strategy.setCurrentIndex(panel.setup.strategy.findData("supervised"))
         panel.setup.form.editor("duration").set_value("30 iterations")
         panel.setup.form.editor("batch_size").setValue(2)
         panel.setup.form.editor("validate_every").setValue(10)

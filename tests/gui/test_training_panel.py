@@ -69,6 +69,7 @@ def test_what_will_enter_is_counted(qtbot, panel, study, runner):
         "validation": "1",
         "test": "1",
     }
+    panel.setup.strategy.setCurrentIndex(panel.setup.strategy.findData("supervised"))
     assert panel.setup._count_labels["unlabelled"][1].text() == "Unlabelled (unused)"
     panel.setup.strategy.setCurrentIndex(panel.setup.strategy.findData("alternating-crf"))
     assert panel.setup._count_labels["unlabelled"][1].text() == "Unlabelled"
