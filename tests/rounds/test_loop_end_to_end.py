@@ -403,7 +403,7 @@ def test_the_loop_by_command_prints_one_json_document_each(images, tmp_path):
 
 
 def test_wrong_usage_is_status_2_and_a_wrong_study_status_1_with_one_line(tmp_path):
-    assert command("train", tmp_path).exit_code == 2
+    assert command("train").exit_code == 2
     result = command("study", "status", tmp_path / "nothing")
     assert result.exit_code == 1
     assert result.stdout == ""

@@ -100,7 +100,7 @@ LEARNING = {
     "teacher-student": {"teacher_duration": "60 iterations", "student_duration": "80 iterations", "best": 2},
     "asdnet": {"duration": "100 iterations", "xavier": False},
     "mean-teacher-copy-paste": {"initial": "60 iterations", "duration": "40 iterations"},
-    "semi-qc-seg": {"duration": "60 iterations"},
+    "semi-qc-seg": {"duration": "120 iterations"},
     "weak-to-strong": {"duration": "80 iterations"},
 }
 
