@@ -29,7 +29,8 @@ class _Square(pg.PlotWidget):
         item.setLabel("left", left)
         item.setLabel("bottom", bottom)
         item.getAxis("left").setWidth(40)
-        item.getAxis("bottom").setHeight(40)
+        item.getAxis("bottom").setHeight(36)
+        item.layout.setContentsMargins(1, 1, 1, 6)  # pyqtgraph lets the caption hang 5 px out
         for axis in ("left", "bottom"):
             item.getAxis(axis).enableAutoSIPrefix(False)
             item.getAxis(axis).setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")], [(0.25, ""), (0.75, "")]])

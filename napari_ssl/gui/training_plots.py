@@ -43,7 +43,8 @@ class _Plot(pg.PlotWidget):
         item.setLabel("left", left)
         item.setLabel("bottom", bottom)
         item.getAxis("left").setWidth(46)
-        item.getAxis("bottom").setHeight(40 if bottom else 18)
+        item.getAxis("bottom").setHeight(36 if bottom else 18)
+        item.layout.setContentsMargins(1, 1, 1, 6 if bottom else 1)  # pyqtgraph lets the caption hang 5 px out
         for axis in ("left", "bottom"):
             item.getAxis(axis).enableAutoSIPrefix(False)
         item.getViewBox().setDefaultPadding(0.04)
