@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from napari_ssl.errors import GeometryError, StudyError
 
@@ -43,6 +45,9 @@ class Case:
         End-diastole and end-systole when known.
     group : str or None
         Free grouping, e.g. the diagnosis.
+    source : mapping or None
+        Where the image came from, plain JSON types: ``{"format": "dicom", …}``, ``frame_times_ms``; as the import
+        wrote it.
     """
 
     id: str
@@ -56,6 +61,7 @@ class Case:
     ed_frame: int | None = None
     es_frame: int | None = None
     group: str | None = None
+    source: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         for what in ("id", "subject_id"):

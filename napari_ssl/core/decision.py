@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from napari_ssl.core.reading import ReadingKind
 from napari_ssl.errors import DecisionError
 
-__all__ = ["DEFAULT_REJECT_REASONS", "Decision", "ReviewState", "Verdict", "review_state"]
+__all__ = [
+    "DEFAULT_REJECT_REASONS",
+    "Decision",
+    "PlaceJudgement",
+    "PlaceVerdict",
+    "ReviewState",
+    "Verdict",
+    "review_state",
+    "standing_place_verdicts",
+]
 
 DEFAULT_REJECT_REASONS = (
     "Basal slice wrong",
@@ -81,6 +92,10 @@ class Decision:
     comment : str
     retracts_id : int or None
         For TAKE_BACK: the decision that is taken back.
+    task_id : int or None
+        The planned read that this verdict was given in; the study fills it in.
+    reading : ReadingKind or None
+        The kind of that read.
     """
 
     id: int | None = None
@@ -97,9 +112,13 @@ class Decision:
     reason: str = ""
     comment: str = ""
     retracts_id: int | None = None
+    task_id: int | None = None
+    reading: ReadingKind | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "verdict", Verdict(self.verdict))
+        if self.reading is not None:
+            object.__setattr__(self, "reading", ReadingKind(self.reading))
         if not self.reader.strip():
             raise DecisionError(f"case {self.case_id}: a decision needs a reader's name; set it in the settings")
         if self.decided_at.tzinfo is None:
@@ -134,3 +153,82 @@ def review_state(
             return _STATE_OF[last.verdict], last
         return (ReviewState.IN_PROGRESS if has_edits else ReviewState.SUPERSEDED), None
     return (ReviewState.IN_PROGRESS if has_edits else ReviewState.UNREVIEWED), None
+
+
+class PlaceJudgement(StrEnum):
+    """What is said of one frame or slice."""
+
+    GOOD = "good"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceVerdict:
+    """One reader's verdict on one frame, or one slice of one frame, of a label version.
+
+    Parameters
+    ----------
+    id : int or None
+        Row in the study; None before it is recorded.
+    case_id : str
+    segmentation_id : int
+    label_hash : str
+    reader : str
+    frame : int
+        0-based.
+    slice : int or None
+        0-based; None: the whole frame.
+    verdict : PlaceJudgement
+    reason, comment : str
+    seconds : float
+    judged_at : datetime
+        UTC, with time zone.
+    retracts_id : int or None
+        The verdict that this row takes back.
+    """
+
+    id: int | None = None
+    case_id: str
+    segmentation_id: int
+    label_hash: str
+    reader: str
+    frame: int
+    slice: int | None = None
+    verdict: PlaceJudgement
+    reason: str = ""
+    comment: str = ""
+    seconds: float = 0.0
+    judged_at: datetime
+    retracts_id: int | None = None
+
+    def __post_init__(self) -> None:
+        where = f"case {self.case_id}"
+        try:
+            object.__setattr__(self, "verdict", PlaceJudgement(self.verdict))
+        except ValueError:
+            raise DecisionError(f"{where}: a frame or slice is good or wrong, got {self.verdict!r}") from None
+        if not self.reader.strip():
+            raise DecisionError(f"{where}: a verdict needs a reader's name; set it in the settings")
+        if self.judged_at.tzinfo is None:
+            raise DecisionError(f"{where}: judged_at has no time zone; use datetime.now(UTC)")
+        if not (math.isfinite(self.seconds) and self.seconds >= 0):
+            raise DecisionError(f"{where}: seconds must be 0 or more, got {self.seconds}")
+
+
+def standing_place_verdicts(verdicts: Iterable[PlaceVerdict]) -> list[PlaceVerdict]:
+    """Return the newest verdict that is not taken back per reader, label version and place, oldest first.
+
+    Parameters
+    ----------
+    verdicts : iterable of PlaceVerdict
+        Oldest first, those that take another one back among them.
+    """
+    verdicts = list(verdicts)
+    retracted = {v.retracts_id for v in verdicts}
+    newest: dict[tuple[str, int, int, int | None], PlaceVerdict] = {}
+    for verdict in verdicts:
+        if verdict.retracts_id is None and verdict.id not in retracted:
+            key = (verdict.reader, verdict.segmentation_id, verdict.frame, verdict.slice)
+            newest.pop(key, None)
+            newest[key] = verdict
+    return list(newest.values())

@@ -14,7 +14,7 @@ from napari_ssl.core.case import Case, Split
 from napari_ssl.errors import StudyError, UnknownCaseError
 from napari_ssl.io.images import Geometry
 from napari_ssl.study import schema
-from napari_ssl.study.base import StudyFolder, member, now
+from napari_ssl.study.base import StudyFolder, member, now, plain_json
 from napari_ssl.study.storage import relative_name
 
 __all__ = ["CaseRoom"]
@@ -123,6 +123,7 @@ class CaseRoom(StudyFolder):
             ed_frame=row["ed_frame"],
             es_frame=row["es_frame"],
             group=row["group"],
+            source=row["source"],
         )
 
     def _locate(self, absolute: str, relative: str | None) -> Path:
@@ -152,6 +153,7 @@ class CaseRoom(StudyFolder):
                 ed_frame=case.ed_frame,
                 es_frame=case.es_frame,
                 group=case.group,
+                source=None if case.source is None else plain_json(case.source),
                 created_at=now(),
             )
         )

@@ -23,7 +23,7 @@ from napari_ssl.study.storage import make_folder, storage_errors
 __all__ = ["DATABASE_FILE", "REVISIONS", "Database"]
 
 DATABASE_FILE = "study.db"
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Known states of the tables, oldest first; the last is what this version writes."""
 BUSY_TIMEOUT_S = 30.0
 

@@ -16,15 +16,18 @@ __all__ = [
     "metadata",
     "model_events",
     "models",
+    "place_verdicts",
     "qc_classifier_events",
     "qc_classifiers",
     "qc_scores",
     "ratings",
+    "reader_memory",
+    "reading_tasks",
     "segmentations",
     "subjects",
 ]
 
-GUARDED_TABLES = ("decisions", "model_events", "job_events", "ratings", "qc_classifier_events")
+GUARDED_TABLES = ("decisions", "model_events", "job_events", "ratings", "qc_classifier_events", "place_verdicts")
 """Tables that are only ever appended to; triggers refuse UPDATE and DELETE."""
 
 
@@ -50,6 +53,10 @@ subjects = sa.Table(
     metadata,
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("split", sa.String, nullable=False),
+    sa.Column("sex", sa.String),
+    sa.Column("height_cm", sa.Float),
+    sa.Column("weight_kg", sa.Float),
+    sa.Column("birth_year", sa.Integer),
 )
 
 cases = sa.Table(
@@ -70,6 +77,7 @@ cases = sa.Table(
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("systolic_mmhg", sa.Float),
     sa.Column("diastolic_mmhg", sa.Float),
+    sa.Column("source", sa.JSON(none_as_null=True)),
 )
 
 segmentations = sa.Table(
@@ -115,8 +123,54 @@ decisions = sa.Table(
     sa.Column("reason", sa.String, nullable=False),
     sa.Column("comment", sa.String, nullable=False),
     sa.Column("retracts_id", sa.Integer, sa.ForeignKey("decisions.id")),
+    sa.Column("task_id", sa.Integer, sa.ForeignKey("reading_tasks.id")),
+    sa.Column("reading", sa.String),  # kind of that task: what the verdict is for can be told without it
     sa.UniqueConstraint("retracts_id", name="uq_decisions_retracts"),
     sqlite_autoincrement=True,
+)
+
+place_verdicts = sa.Table(
+    "place_verdicts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("case_id", sa.String, sa.ForeignKey("cases.id"), nullable=False, index=True),
+    sa.Column("segmentation_id", sa.Integer, sa.ForeignKey("segmentations.id"), nullable=False),
+    sa.Column("label_hash", sa.String, nullable=False),
+    sa.Column("reader", sa.String, nullable=False),
+    sa.Column("frame", sa.Integer, nullable=False),
+    sa.Column("slice", sa.Integer),  # none: the whole frame
+    sa.Column("verdict", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("comment", sa.String, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("judged_at", UtcTime, nullable=False),
+    sa.Column("retracts_id", sa.Integer, sa.ForeignKey("place_verdicts.id")),
+    sa.UniqueConstraint("retracts_id", name="uq_place_verdicts_retracts"),
+    sqlite_autoincrement=True,
+)
+
+reading_tasks = sa.Table(  # not guarded: an open one may be withdrawn; the foreign key keeps those that were done
+    "reading_tasks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("case_id", sa.String, sa.ForeignKey("cases.id"), nullable=False, index=True),
+    sa.Column("segmentation_id", sa.Integer, sa.ForeignKey("segmentations.id"), nullable=False),
+    sa.Column("reader", sa.String, nullable=False, index=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("is_blind", sa.Boolean, nullable=False),
+    sa.Column("expected", sa.String),
+    sa.Column("planned_by", sa.String, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+reader_memory = sa.Table(
+    "reader_memory",
+    metadata,
+    sa.Column("reader", sa.String, primary_key=True),
+    sa.Column("topic", sa.String, primary_key=True),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("remembered_at", UtcTime, nullable=False),
 )
 
 models = sa.Table(

@@ -25,14 +25,16 @@ from napari_ssl.errors import StudyError
 from napari_ssl.study.checks import CheckRoom
 from napari_ssl.study.database import DATABASE_FILE, Database
 from napari_ssl.study.importing import ImportRoom
+from napari_ssl.study.place_verdicts import PlaceVerdictRoom
 from napari_ssl.study.rating_tables import RatingTableRoom
 from napari_ssl.study.settings import SETTINGS_FILE, StudySettings, read_settings, write_settings
 from napari_ssl.study.storage import make_folder
+from napari_ssl.study.subjects import SubjectRoom
 
 __all__ = ["Study"]
 
 
-class Study(ImportRoom, CheckRoom, RatingTableRoom):
+class Study(ImportRoom, CheckRoom, RatingTableRoom, PlaceVerdictRoom, SubjectRoom):
     """Open one with `Study.open`, make one with `Study.create`; a context manager that closes it.
 
     Safe to use from several threads and several processes at a time; every method is one transaction.

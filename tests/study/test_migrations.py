@@ -11,14 +11,29 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from study_factory import decide
 
+from napari_ssl.core.rating import Rating
 from napari_ssl.errors import DecisionError
 from napari_ssl.study import Study, database
-from napari_ssl.study.schema import metadata
+from napari_ssl.study.schema import GUARDED_TABLES, metadata
+
+
+def _make_third(study: Study) -> None:
+    """Turn a study into what the third revision was."""
+    study.close()
+    with sqlite3.connect(study.folder / "study.db") as connection:
+        for column in ("task_id", "reading"):
+            connection.execute(f"ALTER TABLE decisions DROP COLUMN {column}")
+        for table in ("place_verdicts", "reading_tasks", "reader_memory"):
+            connection.execute(f"DROP TABLE {table}")
+        for column in ("sex", "height_cm", "weight_kg", "birth_year"):
+            connection.execute(f"ALTER TABLE subjects DROP COLUMN {column}")
+        connection.execute("ALTER TABLE cases DROP COLUMN source")
+        connection.execute("UPDATE alembic_version SET version_num = '0003'")
 
 
 def _make_older(study: Study) -> None:
-    """Turn a study into what the first revision was: the same tables without guards."""
-    study.close()
+    """Turn a study into what the first revision was: fewer tables, without guards."""
+    _make_third(study)
     with sqlite3.connect(study.folder / "study.db") as connection:
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             connection.execute(f"DROP TRIGGER {name}")
@@ -50,10 +65,38 @@ def test_an_older_study_is_copied_then_upgraded(study: Study):
         assert again.ratings() == [] and again.queue_rows()[0].n_flags is None
         with pytest.raises(DecisionError), again._database.write() as connection:
             connection.exec_driver_sql("DELETE FROM decisions")
+        assert again.place_verdicts() == [] and again.subject("s0").height_cm is None
+        assert again._database.missing_guards() == [] and again.case("p0").source is None
     (backup,) = (study.folder / "backups").iterdir()
     with sqlite3.connect(backup) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
         assert connection.execute("SELECT count(*) FROM decisions").fetchone() == (1,)
+
+
+def test_a_study_of_the_third_revision_keeps_decisions_ratings_and_guards(study: Study):
+    recorded = study.record(decide(study.reference("p0")))
+    rated = study.add_rating(
+        Rating(
+            case_id="p0",
+            segmentation_id=study.reference("p0").id,
+            reader="Ada",
+            score=4,
+            seconds=2.0,
+            rated_at=recorded.decided_at,
+            app_version="0",
+        )
+    )
+    cases = study.cases()
+    _make_third(study)
+    with Study.open(study.folder) as again:
+        assert again.decisions() == [recorded] and again.ratings() == [rated] and again.cases() == cases
+        assert again.subject("s0").sex is None and again.place_verdicts() == []
+        assert {"decisions", "ratings", "place_verdicts"} <= set(GUARDED_TABLES)
+        for table in ("decisions", "ratings"):
+            with pytest.raises(DecisionError, match="append-only"), again._database.write() as connection:
+                connection.exec_driver_sql(f"DELETE FROM {table}")
+        with again._database.read() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_a_failed_upgrade_changes_nothing(study: Study, monkeypatch):

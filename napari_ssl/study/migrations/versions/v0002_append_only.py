@@ -6,19 +6,10 @@ call `guard` again. `napari_ssl.study.database` asserts the triggers whenever a 
 
 from __future__ import annotations
 
-from alembic import op
+from napari_ssl.study.migrations.guards import guard
 
 revision = "0002"
 down_revision = "0001"
-
-
-def guard(table: str) -> None:
-    """Make `table` append-only."""
-    for action in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"
-        )
 
 
 def upgrade() -> None:

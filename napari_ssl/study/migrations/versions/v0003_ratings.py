@@ -5,16 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from napari_ssl.study.migrations.guards import guard
+
 revision = "0003"
 down_revision = "0002"
-
-
-def _guard(table: str) -> None:
-    for action in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"
-        )
 
 
 def upgrade() -> None:
@@ -60,7 +54,7 @@ def upgrade() -> None:
         sa.Column("scored_at", sa.String(), nullable=False),
     )
     for table in ("ratings", "qc_classifier_events"):
-        _guard(table)
+        guard(table)
     op.add_column("segmentations", sa.Column("n_flags", sa.Integer()))
     op.add_column("cases", sa.Column("systolic_mmhg", sa.Float()))
     op.add_column("cases", sa.Column("diastolic_mmhg", sa.Float()))
