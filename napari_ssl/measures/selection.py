@@ -18,6 +18,7 @@ from napari_ssl.errors import SpecError
 
 __all__ = ["DIFFICULTY_CLASSES", "Selection", "balanced", "best_in_class", "difficulty_classes", "rank", "threshold"]
 
+PROBABILITY = "probability of good"
 DIFFICULTY_CLASSES = ("hard", "medium", "easy")
 
 
@@ -57,20 +58,19 @@ def rank(probability_good: Mapping[str, float]) -> list[str]:
     return sorted(probability_good, key=lambda case_id: (-probability_good[case_id], case_id))
 
 
-def best_in_class(probability_good: Mapping[str, float], n: int) -> Selection:
-    """Choose the `n` cases that are most probably good (Ruijsink 2020, Sec. 3.1: n = 30)."""
+def best_in_class(probability_good: Mapping[str, float], n: int, *, called: str = PROBABILITY) -> Selection:
+    """Choose the best `n` cases (Ruijsink 2020, Sec. 3.1: n = 30); `called` names the score in the sentences."""
     _check_count(n)
     ordered = rank(probability_good)
     chosen = ordered[:n]
     why = {
-        case_id: f"Rank {place} of {len(ordered)} by probability of good ({probability_good[case_id]:.2f})."
+        case_id: f"Rank {place} of {len(ordered)} by {called} ({probability_good[case_id]:.2f})."
         for place, case_id in enumerate(chosen, start=1)
     }
     return Selection(
         case_ids=tuple(chosen),
         why=why,
-        summary=f"The {len(chosen)} of {len(ordered)} cases that are most probably good"
-        f"{_range(chosen, probability_good)}.",
+        summary=f"The {len(chosen)} of {len(ordered)} cases of highest {called}{_range(chosen, probability_good)}.",
     )
 
 
@@ -92,7 +92,12 @@ def threshold(probability_good: Mapping[str, float], at_least: float, n: int | N
 
 
 def balanced(
-    probability_good: Mapping[str, float], n: int, classes: Mapping[str, str], *, at_least: float = 0.0
+    probability_good: Mapping[str, float],
+    n: int,
+    classes: Mapping[str, str],
+    *,
+    at_least: float = 0.0,
+    called: str = PROBABILITY,
 ) -> Selection:
     """Choose `n` cases, the best of every class in turn, so that no class crowds out another.
 
@@ -105,6 +110,8 @@ def balanced(
         Groups (diagnosis, scanner, …) or `difficulty_classes`. Cases that it does not name are a class of their own.
     at_least : float
         Cases below this probability are not chosen even when their class has no other.
+    called : str
+        What the cases are ranked by, for the sentences.
 
     Notes
     -----
@@ -124,7 +131,7 @@ def balanced(
             name = classes.get(case_id, "other")
             chosen.append(case_id)
             why[case_id] = (
-                f"Rank {place + 1} of {len(members[name])} in class {name!r} by probability of good "
+                f"Rank {place + 1} of {len(members[name])} in class {name!r} by {called} "
                 f"({probability_good[case_id]:.2f})."
             )
     counts = {name: sum(classes.get(c, "other") == name for c in chosen) for name in sorted(members)}
@@ -134,7 +141,7 @@ def balanced(
         case_ids=tuple(chosen),
         why=why,
         summary=f"{len(chosen)} of {len(probability_good)} cases, the best of every class in turn: {shares}. "
-        f"{crowded} of them would be others by probability alone.",
+        f"{crowded} of them would be others by {called} alone.",
     )
 
 

@@ -248,17 +248,32 @@ class Lab(LabLabels):
         SpecError
             The order has no classifier.
         """
+        curves = self.measure(labels)
+        return dict(zip(curves, self._qc_scorer().probabilities(list(curves.values())), strict=True))
+
+    @property
+    def operating_point(self) -> float:
+        """Probability of good below which the order's classifier flags a case; SpecError without a classifier."""
+        return self._qc_scorer().threshold
+
+    def _qc_scorer(self) -> Scorer:
         if self.spec.qc is None:
             raise SpecError(
                 "quality control needs a classifier of curves; rate curves and train one first (napari-ssl qc train)"
             )
         if self._scorer is None:
             self._scorer = Scorer(self.spec.qc.weights_path, self.spec.qc.weights_hash, self.spec.qc.card)
-        curves = self.measure(labels)
-        return dict(zip(curves, self._scorer.probabilities(list(curves.values())), strict=True))
+        return self._scorer
 
     def select(
-        self, labels: ItemSet, scores: Mapping[str, float], n: int, *, how: str = "best-in-class", step: str
+        self,
+        labels: ItemSet,
+        scores: Mapping[str, float],
+        n: int,
+        *,
+        how: str = "best-in-class",
+        called: str = "probability of good",
+        step: str,
     ) -> ItemSet:
         """Choose `n` cases by their scores, best first, and say why.
 
@@ -266,18 +281,20 @@ class Lab(LabLabels):
         ----------
         labels : ItemSet
             Label maps that `refine` made.
-        scores : mapping of case to probability of good
+        scores : mapping of case to score, 0 to 1
+        called : str
+            What the score is, for the sentences that explain the choice.
         how : {"best-in-class", "balanced-groups", "balanced-difficulty"}
             Difficulty is the network's mean confidence; groups are those of the cases.
         step : str
             What is being done, for people.
         """
         if how == "balanced-groups":
-            chosen = balanced(scores, n, {i.case_id: i.group for i in labels if i.group is not None})
+            chosen = balanced(scores, n, {i.case_id: i.group for i in labels if i.group is not None}, called=called)
         elif how == "balanced-difficulty":
-            chosen = balanced(scores, n, difficulty_classes(self.mean_confidence(labels)))
+            chosen = balanced(scores, n, difficulty_classes(self.mean_confidence(labels)), called=called)
         else:
-            chosen = best_in_class(scores, n)
+            chosen = best_in_class(scores, n, called=called)
         self.notice(f"{step}: {chosen.summary}")
         self.selections.append({"step": step, "cases": list(chosen.case_ids), "why": dict(chosen.why)})
         by_case = {i.case_id: i for i in labels}

@@ -19,6 +19,7 @@ from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_labels, read_header, read_labels, write_volume
 from napari_ssl.measures.agreement import mean_dice
 from napari_ssl.measures.curves import volume_curves
+from napari_ssl.qc.predicted_dice import disagreement
 from napari_ssl.refinement.crf import which_backend
 from napari_ssl.strategies.items import ItemSet
 from napari_ssl.strategies.lab_core import LabCore
@@ -42,6 +43,12 @@ def _holds(path: Path, label_hash: str) -> bool:
         return hash_labels(read_labels(path)) == label_hash
     except (ImageError, LabelError):
         return False
+
+
+def _bare(items: ItemSet) -> ItemSet:
+    """The same images without their labels."""
+    none = dict.fromkeys(("label_path", "label_hash", "soft_path", "soft_hash"))
+    return ItemSet(dataclasses.replace(i, role=Role.UNLABELLED, **none) for i in items)
 
 
 class LabLabels(LabCore):
@@ -95,10 +102,7 @@ class LabLabels(LabCore):
         note = self.steps_folder / key[:16] / "done.json"
         done = read_document(note)
         if done is None:
-            bare = ItemSet(
-                dataclasses.replace(i, role=Role.UNLABELLED, label_path=None, label_hash=None) for i in items
-            )
-            labels = self.refine(self.predict(theta, bare), crf=None, step=step)
+            labels = self.refine(self.predict(theta, _bare(items)), crf=None, step=step)
             by_subject: dict[str, list[float]] = {}
             for item, found in zip(items, labels, strict=True):
                 frames, scheme = list(item.frames), self.spec.label_scheme
@@ -108,6 +112,16 @@ class LabLabels(LabCore):
             done = {"step": step, "dice": float(np.mean([np.mean(d) for d in by_subject.values()]))}
             write_document(note, done)
         return done["dice"]
+
+    def agreement(self, labels: ItemSet, theta: Theta, *, step: str) -> dict[str, float]:
+        """Mean Dice over the structures between label maps and what another Θ says of the same frames, by case."""
+        others = self.refine(self.predict(theta, _bare(labels)), crf=None, step=step)
+        scheme, found = self.spec.label_scheme, {}
+        for item, other in zip(labels, others, strict=True):
+            frames = list(item.frames)
+            maps = [read_item_labels(i, scheme)[frames] for i in (item, other)]
+            found[item.case_id] = float(disagreement(maps, scheme)[0])
+        return found
 
     def mean_confidence(self, labels: ItemSet) -> dict[str, float]:
         """Mean confidence of the network in the label maps that `refine` made, by case."""

@@ -35,7 +35,9 @@ Open in the paper, settled here
 Departures
     In the clinician's version (`warm_start`) the promoted model labels the pool and is trained on. `lab.review` lets a
     policy judge the selected cases; with ``accept-all`` that is the published algorithm. `selection` offers balanced
-    choices. When the validation loss rises, the network of the round before is what is kept.
+    choices. When the validation loss rises, the network of the round before is what is kept. With `evidence` other than
+    ``curves`` a second network, trained on the same labels from other random weights, is asked too: p_i is then the
+    mean Dice of the two (`qc.predicted_dice`), since errors of networks need not show in a curve.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ from napari_ssl.strategies.lab import Lab, Theta
 __all__ = ["SemiQcSeg", "share_of_subjects"]
 
 _SUPERVISED_ARMS = ("full", "half")
+_OTHER = 2
+"""Which random weights the second network begins with."""
 
 
 def share_of_subjects(items: ItemSet, share: float, seed: int) -> ItemSet:
@@ -79,17 +83,24 @@ class SemiQcSeg:
         if rounds < p.rounds and p.arm not in _SUPERVISED_ARMS:
             lab.notice("no unlabelled case: training on the labelled ones alone")
         warm = lab.begin_with_start(p.warm_start)
-        first = [] if warm and rounds else [lab.iterations(labelled, p.duration, p.batch_size)]
+        asks_rival = p.arm == "qc" and p.evidence != "curves" and rounds > 0
+        on_labels = lab.iterations(labelled, p.duration, p.batch_size)
         joined = labelled + ItemSet(list(pool)[: p.n_cases])
-        lab.plan(*first, *[lab.iterations(joined, p.duration, p.batch_size)] * rounds)
+        lab.plan(
+            *[on_labels] * (int(not (warm and rounds)) + asks_rival),
+            *[lab.iterations(joined, p.duration, p.batch_size)] * rounds,
+        )
 
         if warm and rounds:
             theta = warm
         else:
             theta = lab.fit(labelled, duration=p.duration, parameters=p, start=warm, step="supervised training")
+        rival = None
+        if asks_rival:
+            rival = lab.fit(labelled, duration=p.duration, parameters=p, initialisation=_OTHER, step="second network")
         for k in range(1, rounds + 1):
             name = f"round {k} of {rounds}"
-            selected = lab.review(self._select(lab, theta, pool, name), step=f"{name}: review")
+            selected = lab.review(self._select(lab, theta, rival, pool, name), step=f"{name}: review")
             candidate = lab.fit(
                 labelled + selected, duration=p.duration, parameters=p, start=warm, step=f"{name}: network"
             )
@@ -100,12 +111,25 @@ class SemiQcSeg:
             theta = candidate
         return theta
 
-    def _select(self, lab: Lab, theta: Theta, pool: ItemSet, name: str) -> ItemSet:
+    def _select(self, lab: Lab, theta: Theta, rival: Theta | None, pool: ItemSet, name: str) -> ItemSet:
         """S of the arm, with its label maps."""
         p = self.parameters
         if p.arm == "qc":
             labels = lab.refine(lab.predict(theta, pool), crf=None, step=f"{name}: label maps")
-            return lab.select(labels, lab.score(labels), p.n_cases, how=p.selection, step=f"{name}: selection")
+            called = "probability of good" if rival is None else "Dice with the second network"
+            scores = self._scores(lab, labels, rival, name)
+            return lab.select(labels, scores, p.n_cases, how=p.selection, called=called, step=f"{name}: selection")
         drawn = lab.predict(theta, lab.draw(pool, p.n_cases))  # only these need labels
         crf = CRFParameters() if p.arm == "without-qc-crf" else None
         return lab.refine(drawn, crf=crf, step=f"{name}: label maps")
+
+    def _scores(self, lab: Lab, labels: ItemSet, rival: Theta | None, name: str) -> dict[str, float]:
+        """p_i by the evidence that the parameters name."""
+        if rival is None:
+            return lab.score(labels)
+        agreement = lab.agreement(labels, rival, step=f"{name}: label maps of the second network")
+        if self.parameters.evidence == "committee":
+            return agreement
+        passed = {case_id for case_id, good in lab.score(labels).items() if good >= lab.operating_point}
+        lab.notice(f"{name}: the curves of {len(passed)} of {len(labels)} cases pass")
+        return {case_id: dice for case_id, dice in agreement.items() if case_id in passed}

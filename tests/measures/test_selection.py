@@ -24,7 +24,7 @@ def test_best_in_class_takes_the_most_probable_and_says_so():
     selection = best_in_class(BOTH, 3)
     assert selection.case_ids == ("easy0", "easy1", "easy2") and len(selection) == 3
     assert selection.why["easy1"] == "Rank 2 of 10 by probability of good (0.98)."
-    assert selection.summary == "The 3 of 10 cases that are most probably good (0.99 to 0.97)."
+    assert selection.summary == "The 3 of 10 cases of highest probability of good (0.99 to 0.97)."
     assert len(best_in_class(BOTH, 100)) == 10 and best_in_class({}, 5).case_ids == ()
 
 

@@ -19,6 +19,8 @@ class Watched(Lab):
 
     scores: dict[str, float]
     losses: list[float]
+    dices: dict[str, float] = {}
+    operating_point = 0.5
 
     def fit(self, items, **arguments):
         theta = super().fit(items, **arguments)
@@ -28,6 +30,11 @@ class Watched(Lab):
     def score(self, labels):
         return {i.case_id: self.scores[i.case_id] for i in labels}
 
+    def agreement(self, labels, theta, *, step):
+        computed = super().agreement(labels, theta, step=step)
+        self.__dict__.setdefault("agreements", []).append((computed, theta))
+        return self.dices or computed
+
     def validation_loss(self, theta):
         if not self.losses:
             return super().validation_loss(theta)
@@ -36,11 +43,11 @@ class Watched(Lab):
 
 @pytest.fixture
 def play(make_spec, tmp_path):
-    def run(arm: str, *, scores=None, losses=(), folder="run", seed=3, **values):
+    def run(arm: str, *, scores=None, losses=(), dices=None, folder="run", seed=3, **values):
         spec = make_spec("semi-qc-seg", seed=seed)
         events = []
         lab = Watched(spec, tmp_path / folder, torch.device("cpu"), events.append, lambda: False)
-        lab.scores, lab.losses = scores or {"c": 0.9, "d": 0.1}, list(losses)
+        lab.scores, lab.losses, lab.dices = scores or {"c": 0.9, "d": 0.1}, list(losses), dices or {}
         settings = {"duration": "2 iterations", "batch_size": 4, "n_cases": 1, "validate_every": 2, **values}
         theta = SemiQcSeg(SemiQcSegParameters(arm=arm, **settings)).run(lab)
         notices = [e.data["message"] for e in events if e.kind is EventKind.NOTICE]
@@ -78,6 +85,31 @@ def test_qc_takes_the_best_in_class_with_every_frame_and_trains_from_scratch(pla
         assert start_1 is None and start_2 is None and theta == last
         assert any("1 of 2 cases" in n for n in notices)
         assert lab.selections[0]["cases"] == [best]
+
+
+def test_a_committee_ranks_by_the_dice_with_a_second_network_whatever_the_curves_say(play):
+    lab, _, notices = play("qc", evidence="committee", scores={"c": 0.9, "d": 0.1}, dices={"c": 0.4, "d": 0.8})
+    (_, _, first), (again, start, rival), (second, _, _) = lab.fits
+    assert start is None and first.hash != rival.hash and members(again, Role.PSEUDO) == []
+    assert members(second, Role.PSEUDO) == ["d"]
+    assert any("Dice with the second network" in n for n in notices)
+    ((computed, asked),) = lab.agreements
+    assert asked == rival and computed.keys() == {"c", "d"} and all(0 <= d <= 1 for d in computed.values())
+
+
+def test_a_network_agrees_with_itself(play):
+    lab, _, _ = play("qc", evidence="committee")
+    labels = lab.refine(lab.predict(lab.fits[0][2], lab.unlabelled), crf=None, step="once more")
+    assert lab.agreement(labels, lab.fits[0][2], step="itself") == {"c": 1.0, "d": 1.0}
+
+
+def test_both_takes_the_committees_best_among_those_whose_curves_pass(play):
+    values = {"evidence": "both", "dices": {"c": 0.4, "d": 0.8}, "n_cases": 2}
+    lab, _, notices = play("qc", scores={"c": 0.9, "d": 0.1}, **values)
+    assert members(lab.fits[2][0], Role.PSEUDO) == ["c"]
+    assert any("curves of 1 of 2 cases pass" in n for n in notices)
+    lab, _, _ = play("qc", scores={"c": 0.9, "d": 0.6}, folder="pass", **{**values, "n_cases": 1})
+    assert members(lab.fits[2][0], Role.PSEUDO) == ["d"]
 
 
 def test_random_arms_draw_by_the_seed_from_the_same_pool_and_share_the_first_network(play):

@@ -32,6 +32,13 @@ class SemiQcSegParameters(FitParameters):
         choices=("best-in-class", "balanced-groups", "balanced-difficulty"),
         source=f"best-in-class: {_PAPER}, Sec. 3.1; balanced ones so that easy cases do not crowd out hard ones",
     )
+    evidence: str = parameter(
+        "curves",
+        "What ranks the cases of arm qc: their volume curves; a committee, the Dice with a second network that is "
+        "trained from other random weights; or the committee among the cases whose curves pass",
+        choices=("curves", "committee", "both"),
+        source=f"curves: {_PAPER}, Sec. 3.1; committee: Lakshminarayanan et al., NeurIPS 2017, see qc.predicted_dice",
+    )
     labelled_share: float = parameter(
         1.0,
         "Share of the labelled subjects that every arm but full uses",
