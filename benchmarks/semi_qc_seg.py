@@ -3,9 +3,10 @@
 Builds the study of `acdc_cine.py`, trains a classifier of curves on simulated faults (nobody has rated these curves)
 and compares the arms: ``full`` learns from all labelled patients, the others from half of them; the pool is every
 other training patient, of whom N join with whole cycles. As in the paper every network is trained equally long, so that
-the arms that train a second one take twice the optimiser steps of ``half`` and ``full``; ``committee`` and ``both`` train a
-third, whose Dice with the first ranks the pool (for ``both`` among the cases whose curves pass). Simulated faults are made in
-the training patients' own cycles, those of the pool among them: the classifier has seen their curves.
+the arms that train a second one take twice the optimiser steps of ``half`` and ``full``; ``committee`` and ``both``
+train a third, whose Dice with the first ranks the pool (for ``both`` among the cases whose curves pass). Simulated
+faults are made in the training patients' own cycles, those of the pool among them: the classifier has seen their
+curves.
 
     python benchmarks/semi_qc_seg.py --data FOLDER [--n-labelled 10] [--n-cases 4] [--iterations 300] [--seeds 3]
                                      [--out FOLDER] [--table benchmarks/semi_qc_seg.md]
