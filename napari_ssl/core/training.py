@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-CONFIDENCES = ("probability", "entropy", "network")
+CONFIDENCES = ("probability", "entropy", "network", "variance")
 """What a confidence map can hold."""
 
 
@@ -234,10 +234,11 @@ class PredictionSpec:
 
     `crf` holds values of `CRFParameters`, or None for the plain arg-max. With `evaluate` the items bring reference
     labels and the result is a comparison with them instead of new labels. `confidence` says what the confidence map
-    holds: the largest softmax ``probability``, 1 − normalised ``entropy``, or what the model's confidence ``network``
-    takes for a person's labels. `memory_limit_mb` holds the run to so
-    much memory of its device, 0 to all there is; it decides how, not what is computed. `rule_limits` are the study's
-    values of `napari_ssl.measures.flags.RuleLimits` that differ from the defaults. `qc` scores the
+    holds: the largest softmax ``probability``, 1 − normalised ``entropy``, what the model's confidence ``network``
+    takes for a person's labels, or 1 − ``variance`` between the model and the `members`; `also` are kinds that are
+    stored beside it. `memory_limit_mb` holds the run to so much memory of its device, 0 to all there is; it decides
+    how, not what is computed. `rule_limits` are the study's values of `napari_ssl.measures.flags.RuleLimits` that
+    differ from the defaults. `qc` scores the
     proposals by their curves as soon as they are there.
     """
 
@@ -247,6 +248,8 @@ class PredictionSpec:
     crf: dict[str, Any] | None = None
     keep_largest_component: bool = False
     confidence: str = "probability"
+    also: tuple[str, ...] = ()
+    members: tuple[StartModel, ...] = ()
     evaluate: bool = False
     memory_limit_mb: int = 0
     qc: QcReference | None = None
@@ -260,16 +263,34 @@ class PredictionSpec:
             raise SpecError("no case to predict")
         if self.memory_limit_mb and not 100 <= self.memory_limit_mb <= 1_000_000:
             raise SpecError(f"memory_limit_mb must be 0 (none) or 100 to 1000000, got {self.memory_limit_mb}")
-        if self.confidence not in CONFIDENCES:
-            raise SpecError(f"confidence must be one of {', '.join(CONFIDENCES)}, got {self.confidence!r}")
-        if self.confidence == "network" and self.model.confidence_path is None:
+        self._check_confidence()
+        for item in self.items:
+            if self.evaluate and not item.role.has_labels:
+                raise SpecError(f"case {item.case_id}: no reference labels to evaluate against")
+
+    def _check_confidence(self) -> None:
+        """Refuse a kind of confidence that there is not, or that the models cannot give."""
+        object.__setattr__(self, "also", tuple(k for k in dict.fromkeys(self.also) if k != self.confidence))
+        object.__setattr__(self, "members", tuple(self.members))
+        kinds = (self.confidence, *self.also)
+        for kind in kinds:
+            if kind not in CONFIDENCES:
+                raise SpecError(f"confidence must be one of {', '.join(CONFIDENCES)}, got {kind!r}")
+        if "network" in kinds and self.model.confidence_path is None:
             raise SpecError(
                 f"model {self.model.model_id} has no confidence network; take the confidence probability or entropy, "
                 "or a model of the strategy asdnet (arms attention+fcn, semi-without-adversarial, proposed)"
             )
-        for item in self.items:
-            if self.evaluate and not item.role.has_labels:
-                raise SpecError(f"case {item.case_id}: no reference labels to evaluate against")
+        if ("variance" in kinds) != bool(self.members):
+            raise SpecError(
+                "the confidence variance is that between the model and others; name them (--ensemble MODEL,…), or take "
+                "the confidence probability or entropy"
+                if not self.members
+                else "models of an ensemble were named, but not the confidence variance that they are asked for"
+            )
+        same = [m.model_id for m in self.members if m.weights_hash == self.model.weights_hash]
+        if same:
+            raise SpecError(f"model {same[0]} has the weights of the model that labels; name another for the ensemble")
 
     @property
     def hash(self) -> str:
@@ -284,6 +305,8 @@ class PredictionSpec:
             "confidence": [self.confidence, self.model.confidence_hash]
             if self.confidence == "network"
             else self.confidence,
+            **({"also": list(self.also)} if self.also else {}),
+            **({"members": sorted(m.weights_hash for m in self.members)} if self.members else {}),
             "evaluate": self.evaluate,
             "rule_limits": self.rule_limits,
             **({"qc": self.qc.weights_hash} if self.qc else {}),
@@ -321,6 +344,7 @@ def spec_from_dict(document: dict[str, Any]) -> Any:
             return TrainingSpec(**data)
         if kind in ("predict", "evaluate"):
             data["model"] = _start_model(data["model"])
+            data["members"] = tuple(_start_model(m) for m in data.get("members", ()))
             data["qc"] = QcReference(**data["qc"]) if data.get("qc") else None
             return PredictionSpec(**data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -6,8 +6,8 @@ evaluation compares with the reference, so that all three see the same post-proc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from napari_ssl.core.catalogue import CRFParameters
 from napari_ssl.core.job import ShouldStop
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.training import Preprocessing
-from napari_ssl.inference.confidence import max_probability, normalised_entropy, to_uint8
+from napari_ssl.inference.confidence import MemberVotes, max_probability, normalised_entropy, to_uint8
 from napari_ssl.inference.confidence_network import network_confidence
 from napari_ssl.inference.efficiency import Meter
 from napari_ssl.inference.intensity import grey_levels
@@ -26,29 +26,37 @@ from napari_ssl.networks.discriminators import ConfidenceNetwork
 from napari_ssl.refinement.components import keep_largest_component
 from napari_ssl.refinement.crf import refine_frame
 
-__all__ = ["Labelling", "LabellingStopped", "label_image"]
+__all__ = ["Labelling", "LabellingStopped", "Member", "label_image"]
 
 
 class LabellingStopped(Exception):  # noqa: N818 (no error: somebody asked)
     """The labelling was asked to stop; nothing of the case under way was kept."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Member:
+    """Another model that labels the same image, for the variance between models."""
+
+    network: torch.nn.Module
+    preprocessing: Preprocessing
+
+
 _SURENESS = {"probability": max_probability, "entropy": lambda p: 1.0 - normalised_entropy(p)}
 
 
 def _sureness(
-    name: str,
     network: ConfidenceNetwork | None,
     preprocessing: Preprocessing,
     spacing_zyx_mm: Sequence[float],
     batch_size: int,
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """What turns the softmax of a frame ``(Z, K, Y, X)`` into confidence ``(Z, Y, X)``."""
+) -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]]:
+    """What turns the softmax of a frame ``(Z, K, Y, X)`` into confidence ``(Z, Y, X)``, by kind."""
     if network is None:
-        return _SURENESS[name]
-    return lambda p: network_confidence(
+        return dict(_SURENESS)
+    judge = lambda p: network_confidence(  # noqa: E731
         network, p, preprocessing=preprocessing, spacing_zyx_mm=spacing_zyx_mm, batch_size=batch_size
     )
+    return {**_SURENESS, "network": judge}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,13 +65,15 @@ class Labelling:
 
     `labels` ``(T, Z, Y, X) uint8`` in the values of the scheme, zero outside the frames asked for; `confidence`
     ``(T, Z, Y, X) uint8``, 255 = certain; `changed` is the share of voxels that the
-    CRF changed; `probabilities` ``(F, K, Z, Y, X) uint8`` (255 = 1) of the frames asked for, where they are kept.
+    CRF changed; `probabilities` ``(F, K, Z, Y, X) uint8`` (255 = 1) of the frames asked for, where they are kept;
+    `further` are confidence maps of other kinds, by kind.
     """
 
     labels: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     changed: float
     probabilities: NDArray[np.uint8] | None = None
+    further: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def label_image(
@@ -78,6 +88,8 @@ def label_image(
     crf: CRFParameters | None = None,
     confidence_from: str = "probability",
     confidence_network: ConfidenceNetwork | None = None,
+    also: Sequence[str] = (),
+    members: Sequence[Member] = (),
     largest_component: bool = False,
     batch_size: int = 20,
     should_stop: ShouldStop | None = None,
@@ -92,9 +104,15 @@ def label_image(
     crf : CRFParameters, optional
         Refine each slice (Bai 2017, Eqs. 3 and 4); without, the arg-max stays.
     confidence_from : str
-        ``"probability"``, the largest softmax value, or ``"entropy"``, 1 − normalised entropy; both before the CRF.
+        ``"probability"``, the largest softmax value, ``"entropy"``, 1 − normalised entropy, ``"network"``, what
+        `confidence_network` says, or ``"variance"``, 1 − normalised variance between this network and `members`; all
+        before the CRF.
     confidence_network : ConfidenceNetwork, optional
-        What judges the softmax instead (``"network"``); on `device`, in evaluation mode.
+        On `device`, in evaluation mode.
+    also : sequence of str
+        Kinds of confidence to map besides.
+    members : sequence of Member
+        On `device`, in evaluation mode. They do not change the labels.
     largest_component : bool
         Keep the largest connected component of each structure and frame.
     on_frame : callable, optional
@@ -109,24 +127,16 @@ def label_image(
     LabellingStopped
         `should_stop` said yes before the last frame.
     """
-    sureness = _sureness(confidence_from, confidence_network, preprocessing, spacing_zyx_mm, batch_size)
+    sureness = _sureness(confidence_network, preprocessing, spacing_zyx_mm, batch_size)
     grey = grey_levels(image, preprocessing) if crf else None
     labels = np.zeros(image.shape, np.uint8)
-    confidence = np.zeros(image.shape, np.uint8)
+    maps = {kind: np.zeros(image.shape, np.uint8) for kind in (confidence_from, *also)}
     changed = 0
     n_done = 0
     kept: list[NDArray[np.uint8]] = []
-    for frame, probabilities in iter_frames(
-        network,
-        image,
-        preprocessing,
-        spacing_zyx_mm,
-        frames=frames,
-        device=device,
-        batch_size=batch_size,
-        should_stop=should_stop,
-        meter=meter,
-    ):
+    how = {"frames": frames, "device": device, "batch_size": batch_size, "should_stop": should_stop, "meter": meter}
+    others = [iter_frames(m.network, image, m.preprocessing, spacing_zyx_mm, **how) for m in members]
+    for frame, probabilities in iter_frames(network, image, preprocessing, spacing_zyx_mm, **how):
         classes = probabilities.argmax(axis=1).astype(np.uint8)
         if crf is not None and grey is not None:
             refined = refine_frame(probabilities, grey[frame], crf, str(device))
@@ -135,7 +145,11 @@ def label_image(
         if largest_component:
             classes = keep_largest_component(classes, scheme.n_classes)
         labels[frame] = scheme.from_classes(classes)
-        confidence[frame] = to_uint8(sureness(probabilities))
+        for kind, target in maps.items():
+            if kind == "variance":
+                target[frame] = to_uint8(1.0 - _variance(probabilities, others))
+            else:
+                target[frame] = to_uint8(sureness[kind](probabilities))
         if keep_probabilities:
             kept.append(to_uint8(probabilities.swapaxes(0, 1)))
         n_done += 1
@@ -146,7 +160,28 @@ def label_image(
     voxels = max(1, len(frames) * int(np.prod(image.shape[1:])))
     return Labelling(
         labels=labels,
-        confidence=confidence,
+        confidence=maps[confidence_from],
         changed=changed / voxels,
         probabilities=np.stack(kept) if keep_probabilities else None,
+        further={kind: maps[kind] for kind in also},
     )
+
+
+def _variance(
+    probabilities: NDArray[np.float32], others: Sequence[Iterator[tuple[int, NDArray[np.float32]]]]
+) -> NDArray[np.float32]:
+    """Variance between a frame's softmax and the next frame that each of the others gives.
+
+    Raises
+    ------
+    LabellingStopped
+        A member was asked to stop.
+    """
+    votes = MemberVotes()
+    votes.add(probabilities)
+    for other in others:
+        frame = next(other, None)
+        if frame is None:
+            raise LabellingStopped("stopped on request between two models")
+        votes.add(frame[1])
+    return votes.variance()

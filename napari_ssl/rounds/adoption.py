@@ -18,6 +18,7 @@ from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.measures.agreement import mean_dice
 from napari_ssl.rounds.drift import raise_alarms
 from napari_ssl.rounds.quality import adopt_quality, keep_scores
+from napari_ssl.study.confidence_maps import adopt_confidence
 from napari_ssl.study.study import Study
 
 __all__ = ["adopt", "adopt_parked", "hand_in_decisions"]
@@ -51,6 +52,8 @@ def adopt(
     else:
         for case_id in result["cases"]:
             _adopt_proposal(study, spec, case_id, result, run_folder / "output")
+        if spec.part is not None and spec.part[0] < spec.part[1]:
+            return ()  # the monitor looks at whole cohorts
     return raise_alarms(study)
 
 
@@ -102,6 +105,8 @@ def _adopt_proposal(study: Study, spec: PredictionSpec, case_id: str, result: di
             model_id=model_id,
         )
     measures = {k: note[k] for k in ("confidence", "mean_confidence", "crf_changed", "curves_ml", "indices")}
+    for kind in note.get("also", ()):
+        adopt_confidence(study, segmentation, kind, output / f"{case_id}.confidence-{kind}.nii.gz")
     measures["lv_ef"] = note["indices"].get("lv_ef_percent")
     measures["rv_ef"] = note["indices"].get("rv_ef_percent")
     measures["round"] = spec.round

@@ -14,11 +14,11 @@ import torch
 from napari_ssl.core.catalogue import CRFParameters
 from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.parameters import from_mapping
-from napari_ssl.core.training import PredictionSpec, TrainingItem
+from napari_ssl.core.training import PredictionSpec, StartModel, TrainingItem
 from napari_ssl.errors import CheckpointError, ImageError, JobError, NapariSslError, StorageError
 from napari_ssl.inference.confidence_network import load_confidence_network
 from napari_ssl.inference.efficiency import Meter, hold_to_limit, summarise_efficiency
-from napari_ssl.inference.labelling import label_image
+from napari_ssl.inference.labelling import Member, label_image
 from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import hash_file, hash_labels, read_image, write_volume
 from napari_ssl.measures.curves import indices, volume_curves
@@ -40,11 +40,14 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
     configure_threads()
     device = choose_device(spec.device)
     hold_to_limit(device, spec.memory_limit_mb)
-    network = _network(spec).to(device).eval()
+    network = _network(spec, spec.model).to(device).eval()
     crf = from_mapping(CRFParameters, spec.crf) if spec.crf is not None else None
     if spec.evaluate:
         return _evaluate(spec, network, crf, run_folder, device, emit, should_stop)
     judge = _confidence_network(spec, device)
+    members = tuple(
+        Member(network=_network(spec, m).to(device).eval(), preprocessing=m.preprocessing) for m in spec.members
+    )
     output = run_folder / "output"
     output.mkdir(parents=True, exist_ok=True)
     done: list[str] = []
@@ -55,7 +58,7 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
         try:
             if read_document(note) is None:
                 n_labelled += 1
-                _label_case(spec, item, network, judge, crf, device, output, should_stop)
+                _label_case(spec, item, network, judge, members, crf, device, output, should_stop)
             done.append(item.case_id)
         except StorageError:
             raise
@@ -108,29 +111,29 @@ def _score(spec: PredictionSpec, done: list[str], output: Path, emit: Emit) -> N
         write_document(output / f"{case_id}.json", {**notes[case_id], "qc": score})
 
 
-def _network(spec: PredictionSpec) -> torch.nn.Module:
-    path = Path(spec.model.weights_path)
+def _network(spec: PredictionSpec, model: StartModel) -> torch.nn.Module:
+    path = Path(model.weights_path)
     state, _ = load_weights(path)
-    if hash_file(path) != spec.model.weights_hash:
-        raise CheckpointError(f"{path}: these are not the weights of model {spec.model.model_id}; restore the file")
+    if hash_file(path) != model.weights_hash:
+        raise CheckpointError(f"{path}: these are not the weights of model {model.model_id}; restore the file")
     network = build_network(
-        spec.model.network,
+        model.network,
         n_classes=spec.label_scheme.n_classes,
-        parameters=spec.model.network_parameters,
-        dimensions=spec.model.preprocessing.dimensions,
+        parameters=model.network_parameters,
+        dimensions=model.preprocessing.dimensions,
     )
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(
-            f"{path}: the weights do not fit network {spec.model.network!r} with {dict(spec.model.network_parameters)} "
-            f"and {spec.label_scheme.n_classes} classes; restore weights and card of model {spec.model.model_id}"
+            f"{path}: the weights do not fit network {model.network!r} with {dict(model.network_parameters)} "
+            f"and {spec.label_scheme.n_classes} classes; restore weights and card of model {model.model_id}"
         ) from error
     return network
 
 
 def _confidence_network(spec: PredictionSpec, device: torch.device) -> ConfidenceNetwork | None:
-    if spec.confidence != "network":
+    if "network" not in (spec.confidence, *spec.also):
         return None
     return load_confidence_network(str(spec.model.confidence_path), str(spec.model.confidence_hash)).to(device)
 
@@ -149,6 +152,7 @@ def _label_case(
     item: TrainingItem,
     network: torch.nn.Module,
     judge: ConfidenceNetwork | None,
+    members: tuple[Member, ...],
     crf: CRFParameters | None,
     device: torch.device,
     output: Path,
@@ -168,12 +172,16 @@ def _label_case(
             crf=crf,
             confidence_from=spec.confidence,
             confidence_network=judge,
+            also=spec.also,
+            members=members,
             largest_component=spec.keep_largest_component,
             should_stop=should_stop,
             meter=meter,
         )
     write_volume(output / f"{item.case_id}.labels.nii.gz", labelling.labels, image.geometry)
     write_volume(output / f"{item.case_id}.confidence.nii.gz", labelling.confidence, image.geometry)
+    for kind, confidence in labelling.further.items():
+        write_volume(output / f"{item.case_id}.confidence-{kind}.nii.gz", confidence, image.geometry)
     curves = volume_curves(
         item.case_id,
         labelling.labels,
@@ -193,6 +201,7 @@ def _label_case(
             "crf_changed": labelling.changed,
             "efficiency": meter.efficiency.to_dict() if meter.efficiency else {},
             "confidence": spec.confidence,
+            "also": list(spec.also),
             "mean_confidence": mean_confidence(labelling.labels, labelling.confidence),
             "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
             "indices": {k: _plain([v])[0] for k, v in dataclasses.asdict(indices(curves, spec.label_scheme)).items()},

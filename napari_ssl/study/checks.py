@@ -15,6 +15,7 @@ from napari_ssl.core.case import Case, Split
 from napari_ssl.errors import CheckpointError, ImageError, NapariSslError
 from napari_ssl.io.documents import read_document
 from napari_ssl.io.images import hash_file
+from napari_ssl.study.confidence_maps import further_maps
 from napari_ssl.study.jobs import SPEC_FILE, JobRoom
 from napari_ssl.study.journal import JOURNAL_SUFFIX
 from napari_ssl.study.models import CARD_FILE, WEIGHTS_FILE, ModelRoom
@@ -202,6 +203,7 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
     def _check_leftovers(self) -> Iterator[Finding]:
         """Yield files that no row knows: left by killed processes, or put there by hand."""
         known = {path for s in self.segmentations() for path in (s.label_path, s.confidence_path)}
+        known |= {path for s in self.segmentations() for path in further_maps(s).values()}
         known |= {f"models/{m.id}/{name}" for m in self.models() for name in (WEIGHTS_FILE, CARD_FILE)}
         known |= {f"qc/{c.id}/{name}" for c in self.classifiers() for name in (WEIGHTS_FILE, CARD_FILE)}
         for part in ("labels", "predictions", "models", "qc", "journal"):
