@@ -1,4 +1,4 @@
-"""``study new | import | status | pressures | check`` and ``export``."""
+"""``study new | import | status | subjects | pressures | check`` and ``export``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from napari_ssl.commands.options import JSON, PREPROCESSING, STUDY, catching, report, say
+from napari_ssl.commands.subjects import subjects
 from napari_ssl.core.case import Split
 from napari_ssl.core.label_scheme import PRESETS, LabelScheme
 from napari_ssl.core.preprocessing import Preprocessing, preprocessing_from_texts
@@ -246,5 +247,7 @@ def export(study: Path, format_: str, out: Path, states: tuple[str, ...], split:
         or [f"Nothing to export: no case is {' or '.join(states)} (--state all takes every case with labels)."],
     )
 
+
+study.add_command(subjects)
 
 COMMANDS = (study, export)

@@ -114,6 +114,7 @@ def _card(
         "started_from": spec.start.model_id if spec.start and lab.has_used_start else None,
         "parents": _parents(spec, lab),
         "training_cases": [[i.case_id, i.role.value, i.label_hash] for i in spec.items],
+        "training_frames": {i.case_id: list(i.frames) for i in spec.items if i.role.has_labels},
         "counts": dict(Counter(i.role.value for i in spec.items)),
         "metrics": {split: summary["mean"] for split, summary in metrics.items()},
         "validation_loss": lab.validation_loss(theta) if isinstance(theta, Theta) else None,
