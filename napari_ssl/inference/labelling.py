@@ -66,7 +66,8 @@ class Labelling:
     `labels` ``(T, Z, Y, X) uint8`` in the values of the scheme, zero outside the frames asked for; `confidence`
     ``(T, Z, Y, X) uint8``, 255 = certain; `changed` is the share of voxels that the
     CRF changed; `probabilities` ``(F, K, Z, Y, X) uint8`` (255 = 1) of the frames asked for, where they are kept;
-    `further` are confidence maps of other kinds, by kind.
+    `further` are confidence maps of other kinds, by kind; `by_members` are the label maps of the members by arg-max, as
+    `labels`.
     """
 
     labels: NDArray[np.uint8]
@@ -74,6 +75,7 @@ class Labelling:
     changed: float
     probabilities: NDArray[np.uint8] | None = None
     further: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    by_members: tuple[NDArray[np.uint8], ...] = ()
 
 
 def label_image(
@@ -131,6 +133,7 @@ def label_image(
     grey = grey_levels(image, preprocessing) if crf else None
     labels = np.zeros(image.shape, np.uint8)
     maps = {kind: np.zeros(image.shape, np.uint8) for kind in (confidence_from, *also)}
+    by_members = tuple(np.zeros(image.shape, np.uint8) for _ in members)
     changed = 0
     n_done = 0
     kept: list[NDArray[np.uint8]] = []
@@ -145,11 +148,12 @@ def label_image(
         if largest_component:
             classes = keep_largest_component(classes, scheme.n_classes)
         labels[frame] = scheme.from_classes(classes)
+        votes = _votes_of_frame(others)
+        for target, vote in zip(by_members, votes, strict=True):
+            target[frame] = scheme.from_classes(vote.argmax(axis=1).astype(np.uint8))
         for kind, target in maps.items():
-            if kind == "variance":
-                target[frame] = to_uint8(1.0 - _variance(probabilities, others))
-            else:
-                target[frame] = to_uint8(sureness[kind](probabilities))
+            sure = 1.0 - _variance(probabilities, votes) if kind == "variance" else sureness[kind](probabilities)
+            target[frame] = to_uint8(sure)
         if keep_probabilities:
             kept.append(to_uint8(probabilities.swapaxes(0, 1)))
         n_done += 1
@@ -164,24 +168,22 @@ def label_image(
         changed=changed / voxels,
         probabilities=np.stack(kept) if keep_probabilities else None,
         further={kind: maps[kind] for kind in also},
+        by_members=by_members,
     )
 
 
-def _variance(
-    probabilities: NDArray[np.float32], others: Sequence[Iterator[tuple[int, NDArray[np.float32]]]]
-) -> NDArray[np.float32]:
-    """Variance between a frame's softmax and the next frame that each of the others gives.
+def _votes_of_frame(others: Sequence[Iterator[tuple[int, NDArray[np.float32]]]]) -> list[NDArray[np.float32]]:
+    """The softmax of the next frame by each of the others; LabellingStopped where one was asked to stop."""
+    frames = [next(other, None) for other in others]
+    votes = [frame[1] for frame in frames if frame is not None]
+    if len(votes) < len(frames):
+        raise LabellingStopped("stopped on request between two models")
+    return votes
 
-    Raises
-    ------
-    LabellingStopped
-        A member was asked to stop.
-    """
+
+def _variance(probabilities: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Variance between a frame's softmax and that of the others."""
     votes = MemberVotes()
-    votes.add(probabilities)
-    for other in others:
-        frame = next(other, None)
-        if frame is None:
-            raise LabellingStopped("stopped on request between two models")
-        votes.add(frame[1])
+    for each in (probabilities, *others):
+        votes.add(each)
     return votes.variance()

@@ -26,6 +26,7 @@ FEATURES = ("mean_pairwise_dice", "lowest_pairwise_dice", "volume_variation")
 """Mean and lowest over the structures of the members' pairwise Dice; mean coefficient of variation of the volumes."""
 
 _RIDGE = 1e-3
+_MOST_ERRORS = 200
 _FEWEST_SUBJECTS = 4
 
 Floats = NDArray[np.float64]
@@ -82,6 +83,8 @@ class DicePredictor:
         On held-out subjects.
     interval : tuple of two floats
         2.5th and 97.5th percentile of Dice minus prediction on held-out subjects.
+    errors : tuple of float
+        Dice minus prediction on held-out subjects, at most 200 quantiles of them, ascending.
     correlation : float
         Pearson's, between Dice and prediction on held-out subjects.
     n_cases, n_subjects : int
@@ -93,6 +96,7 @@ class DicePredictor:
     coefficients: tuple[float, ...] = ()
     mean_absolute_error: float
     interval: tuple[float, float]
+    errors: tuple[float, ...] = (0.0,)
     correlation: float
     n_cases: int
     n_subjects: int
@@ -104,6 +108,15 @@ class DicePredictor:
             x, y = np.array(self.knots).T
             return np.interp(features[:, 0], x, y)
         return np.clip(self.coefficients[0] + features @ np.array(self.coefficients[1:]), 0.0, 1.0)
+
+    def probability_above(self, features: Floats, dice: float) -> Floats:
+        """Return the probability (N,) that Dice reaches a limit, by the errors that were made on held-out subjects.
+
+        With n errors, k of them large enough, it is (k + 1) / (n + 2) (Laplace): few subjects never make certain.
+        """
+        errors = np.asarray(self.errors)
+        enough = (self.predict(features)[:, None] + errors >= dice).sum(axis=1)
+        return (enough + 1.0) / (len(errors) + 2.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -117,6 +130,7 @@ class DicePredictor:
             values["knots"] = tuple((float(x), float(y)) for x, y in values["knots"])
             values["coefficients"] = tuple(float(c) for c in values["coefficients"])
             values["interval"] = tuple(float(v) for v in values["interval"])
+            values["errors"] = tuple(float(e) for e in values["errors"])
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise SpecError(f"malformed predictor of Dice: {type(error).__name__}: {error}; fit it again") from error
@@ -177,6 +191,7 @@ def fit_dice_predictor(
         **fits[kind](features, truth),
         mean_absolute_error=float(np.abs(error).mean()),
         interval=(float(low), float(high)),
+        errors=tuple(np.quantile(error, np.linspace(0, 1, min(len(error), _MOST_ERRORS))).tolist()),
         correlation=float(np.corrcoef(truth, predicted)[0, 1]) if varied else 0.0,
         n_cases=len(truth),
         n_subjects=len(names),

@@ -87,3 +87,23 @@ def test_a_predictor_survives_json_and_refuses_what_is_none():
 def test_too_few_subjects_are_told():
     with pytest.raises(SpecError, match="too few"):
         fit_dice_predictor(np.zeros((6, 3)), np.zeros(6), ["a", "b", "c"] * 2)
+
+
+def test_the_probability_of_a_good_dice_is_the_share_of_errors_that_allow_it():
+    predictor = DicePredictor(
+        kind="isotonic", knots=((0.0, 0.0), (1.0, 1.0)), mean_absolute_error=0.1, interval=(-0.2, 0.2),
+        errors=(-0.2, -0.1, 0.0, 0.1), correlation=1.0, n_cases=4, n_subjects=4,
+    )  # fmt: skip
+    features = np.array([[0.5, 0, 0], [0.75, 0, 0], [0.85, 0, 0], [0.99, 0, 0]])
+    enough = np.array([0, 1, 2, 3])  # of the four errors that leave a Dice of 0.8 or more
+    np.testing.assert_allclose(predictor.probability_above(features, 0.8), (enough + 1) / 6)
+
+
+def test_probabilities_of_new_subjects_are_calibrated():
+    features, dice, subjects = made(lambda d: d, n=900, noise=0.08)
+    fitted = fit_dice_predictor(features[:300], dice[:300], subjects[:300])
+    said = fitted.probability_above(features[300:], 0.8)
+    good = dice[300:] >= 0.8
+    for low, high in ((0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1)):
+        inside = (said >= low) & (said <= high)
+        assert good[inside].mean() == pytest.approx(said[inside].mean(), abs=0.13)
