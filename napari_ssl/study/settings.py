@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_ssl.core.decision import DEFAULT_REJECT_REASONS
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.parameters import from_mapping
+from napari_ssl.core.reasons import default_reject_reasons
 from napari_ssl.core.training import Preprocessing
 from napari_ssl.errors import NapariSslError, StudyError, StudyVersionError
 from napari_ssl.io.atomic import write_bytes
@@ -30,11 +30,12 @@ class StudySettings:
     name: str
     label_scheme: LabelScheme
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    reject_reasons: tuple[str, ...] = DEFAULT_REJECT_REASONS
+    reject_reasons: tuple[str, ...] | None = None
     rule_limits: RuleLimits = field(default_factory=RuleLimits)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reject_reasons", tuple(self.reject_reasons))
+        reasons = default_reject_reasons(self.label_scheme) if self.reject_reasons is None else self.reject_reasons
+        object.__setattr__(self, "reject_reasons", tuple(reasons))
         if not self.name.strip() or len(self.name) > 200:
             raise StudyError(f"study name {self.name!r}: use 1 to 200 characters")
         if not self.reject_reasons or not all(isinstance(r, str) and r.strip() for r in self.reject_reasons):
