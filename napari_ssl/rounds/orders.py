@@ -33,6 +33,7 @@ from napari_ssl.core.training import (
     TrainingSpec,
 )
 from napari_ssl.errors import CheckpointError, SpecError, UnknownCaseError
+from napari_ssl.rounds.left_out import without_wrong_frames, wrong_frames
 from napari_ssl.study.models import CONFIDENCE_FILE
 from napari_ssl.study.study import Study
 
@@ -52,13 +53,14 @@ _FINAL = {Verdict.ACCEPT: Role.ACCEPTED, Verdict.CORRECT: Role.CORRECTED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetCounts:
-    """How many cases would enter a training now, by role, and how many are left out."""
+    """How many cases would enter a training now, by role, how many are left out, and frames of the others that are."""
 
     labelled: int = 0
     accepted: int = 0
     corrected: int = 0
     unlabelled: int = 0
     rejected_left_out: int = 0
+    wrong_frames: int = 0
     validation: int = 0
     test: int = 0
 
@@ -71,6 +73,7 @@ class _Standing:
     reference: Mapping[str, Segmentation]
     state: Mapping[str, ReviewState]
     decision: Mapping[str, Decision | None]
+    wrong: Mapping[int, frozenset[int]]
 
 
 def _standing(study: Study) -> _Standing:
@@ -93,7 +96,7 @@ def _standing(study: Study) -> _Standing:
         state[case_id], decision[case_id] = (
             max(with_decision, key=lambda pair: (pair[1].decided_at, pair[1].id)) if with_decision else found[0]
         )
-    return _Standing(segmentations, reference, state, decision)
+    return _Standing(segmentations, reference, state, decision, wrong_frames(study.place_verdicts()))
 
 
 def _item(
@@ -125,10 +128,15 @@ def _proposer(segmentation: Segmentation, segmentations: Mapping[int, Segmentati
 
 
 def _training_item(study: Study, case: Case, standing: _Standing) -> TrainingItem | None:
-    """The item of a training case; None when a reader rejected it (it comes back with the next proposal)."""
+    """The item of a training case; None when a reader rejected it (it comes back with the next proposal).
+
+    Frames of accepted or corrected labels that were judged wrong are left out.
+    """
     decision = standing.decision.get(case.id)
     if decision is not None and decision.verdict in _FINAL:
-        labels = standing.segmentations[decision.segmentation_id]
+        labels = without_wrong_frames(standing.segmentations[decision.segmentation_id], standing.wrong)
+        if labels is None:  # every frame was judged wrong
+            return None
         proposer = _proposer(labels, standing.segmentations)
         return _item(study, case, _FINAL[decision.verdict], labels, proposer)
     if case.id in standing.reference:
@@ -157,9 +165,17 @@ def count_training_set(study: Study) -> TrainingSetCounts:
         corrected=roles.count(Role.CORRECTED),
         unlabelled=roles.count(Role.UNLABELLED),
         rejected_left_out=items.count(None),
+        wrong_frames=_n_wrong_frames(items, standing),
         validation=len(_reference_items(study, Split.VALIDATION, standing)),
         test=len(_reference_items(study, Split.TEST, standing)),
     )
+
+
+def _n_wrong_frames(items: Sequence[TrainingItem | None], standing: _Standing) -> int:
+    """Count the frames that stay out of accepted and corrected labels because they were judged wrong."""
+    decided = {d.case_id: d.segmentation_id for d in standing.decision.values() if d is not None}
+    entering = [i for i in items if i is not None and i.role in _FINAL.values()]
+    return sum(len(standing.segmentations[decided[i.case_id]].frames) - len(i.frames) for i in entering)
 
 
 def start_model(study: Study, model_id: str | None = None) -> StartModel:
@@ -266,7 +282,8 @@ def training_spec(
     """Make the order for a training from what the study holds now.
 
     Labelled cases enter with the expert's labels, accepted and corrected ones with the labels that the newest standing
-    decision is about; the other training cases enter without labels where the strategy uses such, except rejected ones.
+    decision is about, without frames that were judged wrong (`rounds.left_out`); the other training cases enter without
+    labels where the strategy uses such, except rejected ones.
 
     Parameters
     ----------
