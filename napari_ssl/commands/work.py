@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from napari_ssl.commands.cohort_progress import cohort_teller
 from napari_ssl.commands.options import DEVICE, JSON, PREPROCESSING, SEED, STUDY, catching, names, report, say
 from napari_ssl.commands.stopping import stop_on_signal
 from napari_ssl.core.case import Split
@@ -19,6 +21,9 @@ from napari_ssl.core.preprocessing import preprocessing_from_texts
 from napari_ssl.core.training import CONFIDENCES
 
 __all__ = ["COMMANDS"]
+
+SOME_LEFT_OUT = 3
+"""Exit status of a prediction that left cases out."""
 
 _SILENCE_S = 20.0  # after so long a word is said of a step that goes on
 
@@ -171,6 +176,12 @@ def _efficiency(summary: dict[str, Any]) -> list[str]:
     metavar="MB",
     help="Hold the run to so much memory of its device; FLARE's tolerance is 2048. By default what there is.",
 )
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the cases."
+)
+@click.option(
+    "--batch", "batch_size", type=click.IntRange(1, 100_000), default=250, show_default=True, help="Cases in a job."
+)
 @DEVICE
 @JSON
 @catching
@@ -183,30 +194,45 @@ def predict(
     kinds: tuple[str, ...],
     ensemble: str | None,
     memory_limit: int | None,
+    workers: int,
+    batch_size: int,
     device: str,
     as_json: bool,
 ) -> None:
-    """Propose labels, confidence and volume curves."""
-    from napari_ssl.rounds import prediction_spec
+    """Propose labels, confidence and volume curves, batch by batch, for as many cases as there are.
 
-    result = _run(
-        study,
-        lambda opened: prediction_spec(
-            opened,
-            model_id=model_id,
-            cases=names("--cases", cases),
-            crf=crf,
-            keep_largest_component=largest_component,
-            confidence=kinds or None,
-            ensemble=names("--ensemble", ensemble) or (),
-            memory_limit_mb=memory_limit or 0,
-            device=device,
-        ),
-        as_json,
-    )
-    lines = [f"{len(result['cases'])} cases labelled by {result['model_id']} in {result['seconds']:.0f} s"]
-    lines += _efficiency(result["efficiency"])
-    report(result, as_json, lines + [f"  {case}: {message}" for case, message in result["failed"].items()])
+    The same command goes on where it was stopped or lost. A case that breaks is left out, with its error; the exit
+    status is then 3.
+    """
+    from napari_ssl.jobs.cohort import CohortOrder, label_cohort
+    from napari_ssl.study.study import Study
+
+    settings = {
+        "model_id": model_id,
+        "crf": crf,
+        "keep_largest_component": largest_component,
+        "confidence": kinds or None,
+        "ensemble": names("--ensemble", ensemble) or (),
+        "memory_limit_mb": memory_limit or 0,
+        "workers": workers,
+        "device": device,
+    }
+    order = CohortOrder(cases=names("--cases", cases), settings=settings, batch_size=batch_size)
+    with Study.open(study) as opened, stop_on_signal() as should_stop:
+        result = label_cohort(opened, order, cohort_teller(as_json), should_stop)
+    report(result, as_json, _labelled(result))
+    if result["failed"]:
+        sys.exit(SOME_LEFT_OUT)
+
+
+def _labelled(result: dict[str, Any]) -> list[str]:
+    failed = result["failed"]
+    left_out = f", {len(failed)} left out" if failed else ""
+    return [
+        f"{len(result['cases'])} cases labelled by {result['model_id']} in {result['seconds']:.0f} s{left_out}",
+        *_efficiency(result["efficiency"]),
+        *(f"  {case}: {message}" for case, message in failed.items()),
+    ]
 
 
 @click.command()

@@ -185,7 +185,7 @@ class TrainingSpec:
     round: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("items", "validation", "evaluation"):
+        for name in ("items", "validation", "evaluation", "calibration"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         sets = {
             "training": {i.subject_id for i in self.items},
@@ -236,10 +236,12 @@ class PredictionSpec:
     labels and the result is a comparison with them instead of new labels. `confidence` says what the confidence map
     holds: the largest softmax ``probability``, 1 − normalised ``entropy``, what the model's confidence ``network``
     takes for a person's labels, or 1 − ``variance`` between the model and the `members`; `also` are kinds that are
-    stored beside it. `memory_limit_mb` holds the run to so much memory of its device, 0 to all there is; it decides
-    how, not what is computed. `rule_limits` are the study's values of `napari_ssl.measures.flags.RuleLimits` that
-    differ from the defaults. `qc` scores the
-    proposals by their curves as soon as they are there.
+    stored beside it. `calibration` are validation cases on which the disagreement of model and members learns to
+    predict Dice. `memory_limit_mb` holds the run to so much memory of its device, 0 to all there is; it decides how,
+    not what is computed. `rule_limits` are the study's values of `napari_ssl.measures.flags.RuleLimits` that differ
+    from the defaults. `qc` scores the proposals by their curves as soon as they are there. `workers` processes share
+    the cases; `part` says which batch of a cohort this is, (number from 1, of how many): neither changes what is
+    computed.
     """
 
     model: StartModel
@@ -250,10 +252,13 @@ class PredictionSpec:
     confidence: str = "probability"
     also: tuple[str, ...] = ()
     members: tuple[StartModel, ...] = ()
+    calibration: tuple[TrainingItem, ...] = ()
     evaluate: bool = False
     memory_limit_mb: int = 0
     qc: QcReference | None = None
     rule_limits: dict[str, float] = field(default_factory=dict)
+    workers: int = 1
+    part: tuple[int, int] | None = None
     device: str = "auto"
     round: int = 1
 
@@ -261,6 +266,12 @@ class PredictionSpec:
         object.__setattr__(self, "items", tuple(self.items))
         if not self.items:
             raise SpecError("no case to predict")
+        if not 1 <= self.workers <= 256:
+            raise SpecError(f"workers must be 1 to 256, got {self.workers}")
+        if self.part is not None:
+            object.__setattr__(self, "part", (int(self.part[0]), int(self.part[1])))
+            if not 1 <= self.part[0] <= self.part[1]:
+                raise SpecError(f"part must be (number, of how many), 1 <= number <= how many, got {self.part}")
         if self.memory_limit_mb and not 100 <= self.memory_limit_mb <= 1_000_000:
             raise SpecError(f"memory_limit_mb must be 0 (none) or 100 to 1000000, got {self.memory_limit_mb}")
         self._check_confidence()
@@ -272,6 +283,7 @@ class PredictionSpec:
         """Refuse a kind of confidence that there is not, or that the models cannot give."""
         object.__setattr__(self, "also", tuple(k for k in dict.fromkeys(self.also) if k != self.confidence))
         object.__setattr__(self, "members", tuple(self.members))
+        object.__setattr__(self, "calibration", tuple(self.calibration))
         kinds = (self.confidence, *self.also)
         for kind in kinds:
             if kind not in CONFIDENCES:
@@ -295,10 +307,17 @@ class PredictionSpec:
     @property
     def hash(self) -> str:
         """SHA-256 over everything that decides the result; an interrupted run of the same hash is gone on with."""
-        document = {
+        return _digest({**self._settings(), "items": [_item_identity(i) for i in self.items]})
+
+    @property
+    def settings_hash(self) -> str:
+        """SHA-256 over everything that decides the result but the cases: the same for all batches of a cohort."""
+        return _digest(self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        return {
             "weights": self.model.weights_hash,
             "network": [self.model.network, self.model.network_parameters],
-            "items": [_item_identity(i) for i in self.items],
             "label_scheme": self.label_scheme.to_dict(),
             "crf": self.crf,
             "keep_largest_component": self.keep_largest_component,
@@ -307,12 +326,12 @@ class PredictionSpec:
             else self.confidence,
             **({"also": list(self.also)} if self.also else {}),
             **({"members": sorted(m.weights_hash for m in self.members)} if self.members else {}),
+            **({"calibration": [_item_identity(i) for i in self.calibration]} if self.calibration else {}),
             "evaluate": self.evaluate,
             "rule_limits": self.rule_limits,
             **({"qc": self.qc.weights_hash} if self.qc else {}),
             "preprocessing": dataclasses.asdict(self.model.preprocessing),
         }
-        return _digest(document)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types with ``"kind": "predict"`` (or ``"evaluate"``)."""
@@ -334,7 +353,7 @@ def spec_from_dict(document: dict[str, Any]) -> Any:
             return quality_spec_from_dict(data)
         kind = data.pop("kind")
         data["label_scheme"] = LabelScheme.from_dict(data["label_scheme"])
-        for name in ("items", "validation", "evaluation"):
+        for name in ("items", "validation", "evaluation", "calibration"):
             if name in data:
                 data[name] = tuple(TrainingItem(**i) for i in data[name])
         if kind == "train":

@@ -18,6 +18,7 @@ from napari_ssl.rounds.adoption import adopt, adopt_parked, hand_in_decisions
 from napari_ssl.rounds.execution import ParkedForReview, StoppedByRequest, execute
 from napari_ssl.rounds.orders import (
     TrainingSetCounts,
+    cases_to_label,
     count_training_set,
     evaluation_spec,
     prediction_spec,
@@ -31,6 +32,7 @@ __all__ = [
     "TrainingSetCounts",
     "adopt",
     "adopt_parked",
+    "cases_to_label",
     "count_training_set",
     "evaluation_spec",
     "execute",

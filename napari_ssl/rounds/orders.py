@@ -39,6 +39,7 @@ from napari_ssl.study.study import Study
 
 __all__ = [
     "TrainingSetCounts",
+    "cases_to_label",
     "count_training_set",
     "evaluation_spec",
     "prediction_spec",
@@ -400,6 +401,8 @@ def prediction_spec(
     confidence: str | Sequence[str] | None = None,
     ensemble: Sequence[str] = (),
     memory_limit_mb: int = 0,
+    workers: int = 1,
+    part: tuple[int, int] | None = None,
     device: str = "auto",
 ) -> PredictionSpec:
     """Make the order to label cases: those named, or every training case that no person has labelled or decided.
@@ -407,6 +410,7 @@ def prediction_spec(
     `confidence` are the kinds of confidence that are stored, the one that counts in the queue first. Without it all are
     stored that the models give: what the model's confidence network says, or for a model without one the largest
     probability, then the others. `ensemble` names further models for the variance; the labels are those of `model_id`.
+    `workers` processes share the cases; `part` is the place of a batch in its cohort (`napari_ssl.jobs.cohort`).
 
     Raises
     ------
@@ -418,14 +422,7 @@ def prediction_spec(
     model = start_model(study, model_id)
     members = tuple(start_model(study, m) for m in ensemble)
     kinds = (confidence,) if isinstance(confidence, str) else tuple(confidence or _kinds(model, members))
-    standing = _standing(study)
-    if cases is not None:
-        chosen = [study.case(c) for c in cases]
-    else:
-        final = {c for c, d in standing.decision.items() if d is not None and d.verdict in _FINAL}
-        chosen = [c for c in study.cases(split=Split.TRAIN) if c.id not in standing.reference and c.id not in final]
-        if not chosen:
-            raise SpecError("every training case has labels or a decision; import more images or name cases")
+    chosen = [study.case(c) for c in cases_to_label(study, cases)]
     return PredictionSpec(
         model=model,
         label_scheme=study.label_scheme,
@@ -435,12 +432,34 @@ def prediction_spec(
         confidence=kinds[0],
         also=kinds[1:],
         members=members,
+        calibration=_reference_items(study, Split.VALIDATION, _standing(study)) if members else (),
         memory_limit_mb=memory_limit_mb,
         qc=_scoring_reference(study),
         rule_limits=study.rule_limits.changed(),
+        workers=workers,
+        part=part,
         device=device,
         round=study.next_round(),
     )
+
+
+def cases_to_label(study: Study, cases: Sequence[str] | None = None) -> list[str]:
+    """Return the cases named, or every training case that no person has labelled or decided.
+
+    Raises
+    ------
+    SpecError
+        Nothing is left to label.
+    """
+    if cases is not None:
+        return list(cases)
+    standing = _standing(study)
+    final = {c for c, d in standing.decision.items() if d is not None and d.verdict in _FINAL}
+    known = standing.reference.keys() | final
+    chosen = [c.id for c in study.cases(split=Split.TRAIN) if c.id not in known]
+    if not chosen:
+        raise SpecError("every training case has labels or a decision; import more images or name cases")
+    return chosen
 
 
 def _kinds(model: StartModel, members: Sequence[StartModel]) -> tuple[str, ...]:

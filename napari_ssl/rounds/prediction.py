@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from napari_ssl.core.catalogue import CRFParameters
 from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.training import PredictionSpec, StartModel, TrainingItem
-from napari_ssl.errors import CheckpointError, ImageError, JobError, NapariSslError, StorageError
+from napari_ssl.errors import CheckpointError, ImageError, JobError, StorageError
 from napari_ssl.inference.confidence_network import load_confidence_network
 from napari_ssl.inference.efficiency import Meter, hold_to_limit, summarise_efficiency
-from napari_ssl.inference.labelling import Member, label_image
+from napari_ssl.inference.labelling import Labelling, LabellingStopped, Member, label_image
+from napari_ssl.io.atomic import storage_error
 from napari_ssl.io.documents import read_document, write_document
+from napari_ssl.io.geometry import Geometry
 from napari_ssl.io.images import hash_file, hash_labels, read_image, write_volume
 from napari_ssl.measures.curves import indices, volume_curves
 from napari_ssl.measures.rules import RuleLimits, check_segmentation
@@ -27,11 +29,15 @@ from napari_ssl.networks import build_network, load_weights
 from napari_ssl.networks.discriminators import ConfidenceNetwork
 from napari_ssl.qc.score import Scorer
 from napari_ssl.refinement.crf import which_backend
+from napari_ssl.rounds.case_records import begin_case, end_case, failure_of, forget_failures, is_done, keep_failure
+from napari_ssl.rounds.case_tally import CaseTally
+from napari_ssl.rounds.cohort_workers import label_in_processes
+from napari_ssl.rounds.committee import disagreement_note, predict_dice_of_committee
 from napari_ssl.rounds.evaluation import evaluate_items
 from napari_ssl.rounds.quality_runs import score_documents
 from napari_ssl.training.device import choose_device, configure_threads
 
-__all__ = ["run"]
+__all__ = ["CaseLabeller", "run"]
 
 
 def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldStop) -> dict[str, Any]:
@@ -40,42 +46,17 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
     configure_threads()
     device = choose_device(spec.device)
     hold_to_limit(device, spec.memory_limit_mb)
-    network = _network(spec, spec.model).to(device).eval()
-    crf = from_mapping(CRFParameters, spec.crf) if spec.crf is not None else None
     if spec.evaluate:
-        return _evaluate(spec, network, crf, run_folder, device, emit, should_stop)
-    judge = _confidence_network(spec, device)
-    members = tuple(
-        Member(network=_network(spec, m).to(device).eval(), preprocessing=m.preprocessing) for m in spec.members
-    )
+        return _evaluate(spec, run_folder, device, emit, should_stop)
     output = run_folder / "output"
     output.mkdir(parents=True, exist_ok=True)
-    done: list[str] = []
-    failed: dict[str, str] = {}
-    n_labelled = 0
-    for n, item in enumerate(spec.items):
-        note = output / f"{item.case_id}.json"
-        try:
-            if read_document(note) is None:
-                n_labelled += 1
-                _label_case(spec, item, network, judge, members, crf, device, output, should_stop)
-            done.append(item.case_id)
-        except StorageError:
-            raise
-        except (NapariSslError, MemoryError) as error:
-            failed[item.case_id] = str(error)
-            emit(
-                Event(
-                    kind=EventKind.NOTICE,
-                    data={"message": f"{item.case_id} was left out: {error}", "traceback": traceback.format_exc()},
-                )
-            )
-        data = {"step": f"labelling: {n + 1} of {len(spec.items)} cases", "fraction": (n + 1) / len(spec.items)}
-        if n_labelled:  # cases that an earlier attempt finished say nothing about the time that one takes
-            data["seconds_left"] = (time.monotonic() - started) / n_labelled * (len(spec.items) - n - 1)
-        emit(Event(kind=EventKind.PROGRESS, data=data))
+    tally = CaseTally(spec, output, emit)
+    _label_cases(spec, run_folder, tally, should_stop)
+    done, failed = tally.in_order(), tally.failed
     _score(spec, done, output, emit)
-    if not done:
+    committee = _ask_committee(spec, done, output, emit, should_stop)
+    if not done and spec.part is None:
+        forget_failures(output)  # resumed by hand, every case is tried again
         raise JobError(f"none of {len(spec.items)} cases could be labelled; the first: {next(iter(failed.values()))}")
     costs = {case: read_document(output / f"{case}.json")["efficiency"] for case in done}
     over = [c for c, cost in costs.items() if 0 < spec.memory_limit_mb < cost["peak_rss_mb"] and device.type == "cpu"]
@@ -87,13 +68,122 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
         "model_id": spec.model.model_id,
         "cases": done,
         "failed": failed,
-        "source": "refined" if crf or spec.keep_largest_component else "model",
-        "crf_backend": which_backend(crf) if crf else None,
+        "source": "refined" if spec.crf is not None or spec.keep_largest_component else "model",
+        "crf_backend": which_backend(from_mapping(CRFParameters, spec.crf)) if spec.crf is not None else None,
+        "committee": committee,
         "seconds": round(time.monotonic() - started, 1),
         "memory_limit_mb": spec.memory_limit_mb,
         "over_memory_limit": over,
         "efficiency": summarise_efficiency(costs.values()),
     }
+
+
+def _label_cases(spec: PredictionSpec, run_folder: Path, tally: CaseTally, should_stop: ShouldStop) -> None:
+    """Label the cases that have no record yet, in this process or shared by several.
+
+    Raises
+    ------
+    LabellingStopped
+        `should_stop` said yes; cases that have their record keep it.
+    """
+    output = run_folder / "output"
+    waiting = []
+    for number, item in enumerate(spec.items):
+        if is_done(output, item.case_id) or failure_of(output, item.case_id) is not None:
+            tally.take_earlier(number)
+        else:
+            waiting.append(number)
+    if spec.workers > 1 and len(waiting) > 1:
+        through = label_in_processes(
+            spec,
+            waiting,
+            run_folder,
+            n_threads=torch.get_num_threads(),
+            should_stop=should_stop,
+            on_case=tally.take,
+        )
+        if not through:
+            raise LabellingStopped("stopped on request")
+    elif waiting:
+        labeller = CaseLabeller(spec, output)
+        for number in waiting:
+            labeller.label(spec.items[number], should_stop)
+            tally.take(number)
+
+
+class CaseLabeller:
+    """The networks of an order in memory; labels one case after another.
+
+    Parameters
+    ----------
+    spec : PredictionSpec
+    output : Path
+        Where the files and records of the cases go.
+
+    Raises
+    ------
+    CheckpointError
+        Weights are damaged or do not fit.
+    """
+
+    def __init__(self, spec: PredictionSpec, output: Path) -> None:
+        configure_threads()
+        self._spec, self._output = spec, output
+        self._device = choose_device(spec.device)
+        hold_to_limit(self._device, spec.memory_limit_mb)
+        self._network = _network(spec, spec.model).to(self._device).eval()
+        self._judge = _confidence_network(spec, self._device)
+        self._crf = from_mapping(CRFParameters, spec.crf) if spec.crf is not None else None
+        self._members = tuple(
+            Member(network=_network(spec, m).to(self._device).eval(), preprocessing=m.preprocessing)
+            for m in spec.members
+        )
+
+    def labelling(
+        self, item: TrainingItem, image: np.ndarray, should_stop: ShouldStop, meter: Meter | None = None
+    ) -> Labelling:
+        """Label the frames of an item in its image ``(T, Z, Y, X)``; LabellingStopped when asked to stop."""
+        return label_image(
+            self._network,
+            image,
+            preprocessing=self._spec.model.preprocessing,
+            spacing_zyx_mm=item.spacing_zyx_mm,
+            scheme=self._spec.label_scheme,
+            frames=item.frames,
+            device=self._device,
+            crf=self._crf,
+            confidence_from=self._spec.confidence,
+            confidence_network=self._judge,
+            also=self._spec.also,
+            members=self._members,
+            largest_component=self._spec.keep_largest_component,
+            should_stop=should_stop,
+            meter=meter,
+        )
+
+    def label(self, item: TrainingItem, should_stop: ShouldStop) -> None:
+        """Leave the files of a case and its record; a case that breaks is recorded with its error.
+
+        Raises
+        ------
+        LabellingStopped
+        StorageError
+            Nothing can be written any more.
+        """
+        try:
+            begin_case(self._output, item.case_id)
+            image = _read(item)
+            with Meter(self._device, limit_mb=self._spec.memory_limit_mb) as meter:
+                labelling = self.labelling(item, image.data, should_stop, meter)
+            _keep_case(self._spec, item, labelling, image.geometry, meter, self._output)
+        except (StorageError, LabellingStopped):
+            raise
+        except Exception as error:  # the border of the case: the others go on
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise storage_error(self._output / item.case_id, error.strerror or str(error)) from error
+            keep_failure(self._output, item.case_id, error)
+        finally:
+            end_case(self._output, item.case_id)
 
 
 def _score(spec: PredictionSpec, done: list[str], output: Path, emit: Emit) -> None:
@@ -109,6 +199,20 @@ def _score(spec: PredictionSpec, done: list[str], output: Path, emit: Emit) -> N
     scores = score_documents(scorer, {case_id: note["curves_ml"] for case_id, note in notes.items()}, emit)
     for case_id, score in scores.items():
         write_document(output / f"{case_id}.json", {**notes[case_id], "qc": score})
+
+
+def _ask_committee(
+    spec: PredictionSpec, done: list[str], output: Path, emit: Emit, should_stop: ShouldStop
+) -> dict[str, Any] | None:
+    """Add to the notes of the cases the Dice that their members' disagreement predicts; return the predictor."""
+    labellers: list[CaseLabeller] = []
+
+    def label(item: TrainingItem) -> Labelling:
+        if not labellers:
+            labellers.append(CaseLabeller(spec, output))
+        return labellers[0].labelling(item, _read(item).data, should_stop)
+
+    return predict_dice_of_committee(spec, done, output, label, emit)
 
 
 def _network(spec: PredictionSpec, model: StartModel) -> torch.nn.Module:
@@ -147,41 +251,14 @@ def _read(item: TrainingItem) -> Any:
     return read_image(item.image_path)
 
 
-def _label_case(
-    spec: PredictionSpec,
-    item: TrainingItem,
-    network: torch.nn.Module,
-    judge: ConfidenceNetwork | None,
-    members: tuple[Member, ...],
-    crf: CRFParameters | None,
-    device: torch.device,
-    output: Path,
-    should_stop: ShouldStop,
+def _keep_case(
+    spec: PredictionSpec, item: TrainingItem, labelling: Labelling, geometry: Geometry, meter: Meter, output: Path
 ) -> None:
     """Write labels, confidence and measures of one case; the JSON comes last and says that the case is done."""
-    image = _read(item)
-    with Meter(device, limit_mb=spec.memory_limit_mb) as meter:
-        labelling = label_image(
-            network,
-            image.data,
-            preprocessing=spec.model.preprocessing,
-            spacing_zyx_mm=item.spacing_zyx_mm,
-            scheme=spec.label_scheme,
-            frames=item.frames,
-            device=device,
-            crf=crf,
-            confidence_from=spec.confidence,
-            confidence_network=judge,
-            also=spec.also,
-            members=members,
-            largest_component=spec.keep_largest_component,
-            should_stop=should_stop,
-            meter=meter,
-        )
-    write_volume(output / f"{item.case_id}.labels.nii.gz", labelling.labels, image.geometry)
-    write_volume(output / f"{item.case_id}.confidence.nii.gz", labelling.confidence, image.geometry)
+    write_volume(output / f"{item.case_id}.labels.nii.gz", labelling.labels, geometry)
+    write_volume(output / f"{item.case_id}.confidence.nii.gz", labelling.confidence, geometry)
     for kind, confidence in labelling.further.items():
-        write_volume(output / f"{item.case_id}.confidence-{kind}.nii.gz", confidence, image.geometry)
+        write_volume(output / f"{item.case_id}.confidence-{kind}.nii.gz", confidence, geometry)
     curves = volume_curves(
         item.case_id,
         labelling.labels,
@@ -206,6 +283,7 @@ def _label_case(
             "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
             "indices": {k: _plain([v])[0] for k, v in dataclasses.asdict(indices(curves, spec.label_scheme)).items()},
             "flags": _flags(spec, item, labelling.labels),
+            "committee": disagreement_note(spec, labelling, item.frames),
         },
     )
 
@@ -237,14 +315,13 @@ def _plain(values: Any) -> list[float | None]:
 
 def _evaluate(
     spec: PredictionSpec,
-    network: torch.nn.Module,
-    crf: CRFParameters | None,
     run_folder: Path,
     device: torch.device,
     emit: Emit,
     should_stop: ShouldStop,
 ) -> dict[str, Any]:
     n = len(spec.items)
+    network = _network(spec, spec.model).to(device).eval()
 
     def report(done: int) -> None:
         emit(Event(kind=EventKind.PROGRESS, data={"step": f"comparing: {done} of {n} cases", "fraction": done / n}))
@@ -255,7 +332,7 @@ def _evaluate(
         image_of=lambda item: _read(item).data,
         preprocessing=spec.model.preprocessing,
         scheme=spec.label_scheme,
-        crf=crf,
+        crf=from_mapping(CRFParameters, spec.crf) if spec.crf is not None else None,
         device=device,
         folder=run_folder / "evaluation",
         should_stop=should_stop,

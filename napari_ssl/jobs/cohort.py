@@ -1,0 +1,249 @@
+"""Labelling a cohort: batch after batch, each an ordinary job, so that memory stays the same however many cases.
+
+::
+
+    open cases ──▶ batch 1 ──▶ job ──▶ proposals in the study ──▶ ledger ──▶ batch 2 ──▶ …
+
+The ledger (``cohorts/<settings>.jsonl`` in the study) says which batches are done. The same order after a crash first
+finishes the batch that was under way, whose run folder knows its cases, then goes on with what the ledger lacks. It is
+removed when the cohort is through: the next order begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
+from napari_ssl.core.training import PredictionSpec
+from napari_ssl.errors import JobError
+from napari_ssl.io.atomic import storage_error
+from napari_ssl.jobs.foreground import run_here
+from napari_ssl.rounds import cases_to_label, prediction_spec
+from napari_ssl.study.study import Study
+
+__all__ = ["BATCH_SIZE", "CohortOrder", "Ledger", "label_cohort"]
+
+BATCH_SIZE = 250
+_FOLDER = "cohorts"
+_TELL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortOrder:
+    """What to label and how.
+
+    Parameters
+    ----------
+    cases : sequence of str or None
+        None: every training case that no person has labelled or decided.
+    settings : mapping
+        Further arguments of `napari_ssl.rounds.prediction_spec`, the same for every batch.
+    batch_size : int
+        Cases in a job.
+    """
+
+    cases: Sequence[str] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = BATCH_SIZE
+
+
+class Ledger:
+    """Batches of one cohort: begun, done. Lines are appended and synced; half a line at the end counts for nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.done: set[str] = set()
+        self.failed: dict[str, str] = {}
+        self.begun: list[str] = []
+        self._read()
+
+    def _read(self) -> None:
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            self._take(entry)
+
+    def _take(self, entry: Mapping[str, Any]) -> None:
+        if "begin" in entry:
+            self.begun = [str(case_id) for case_id in entry["begin"]]
+        elif "done" in entry:
+            self.done.update(map(str, entry["done"]))
+            self.failed.update({str(k): str(v) for k, v in entry["failed"].items()})
+            self.begun = []
+
+    def begin(self, case_ids: Sequence[str]) -> None:
+        """A batch is about to start; StorageError when that cannot be written."""
+        self._append({"begin": list(case_ids)})
+
+    def end(self, done: Sequence[str], failed: Mapping[str, str]) -> None:
+        """The batch that was begun last is in the study."""
+        self._append({"done": list(done), "failed": dict(failed)})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(b"\n" + json.dumps(entry).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise storage_error(self.path, error.strerror or str(error)) from error
+        self._take(entry)
+
+    def remove(self) -> None:
+        """The cohort is through."""
+        self.path.unlink(missing_ok=True)
+
+
+def label_cohort(study: Study, order: CohortOrder, emit: Emit, should_stop: ShouldStop) -> dict[str, Any]:
+    """Label every case of the order, adopt the proposals batch by batch and return what came of all.
+
+    Progress events tell ``n_done, n_cases, n_failed, cases_per_hour, seconds_left``.
+
+    Returns
+    -------
+    dict
+        As of a prediction, for all batches together; ``failed`` {case: error} were left out.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        It was stopped; the same order goes on.
+    JobError
+        No case at all could be labelled.
+    NapariSslError
+        What ends the whole: no model, a full disk, …
+    """
+    names = cases_to_label(study, order.cases)
+    probe = prediction_spec(study, cases=names[:1], **order.settings)
+    ledger = Ledger(study.folder / _FOLDER / f"{_key(probe, order)}.jsonl")
+    known = ledger.done | ledger.failed.keys()
+    waiting = [n for n in names if n not in known]
+    cohort = _Cohort(study, order, ledger, emit, n_cases=len(known) + len(waiting), model_id=probe.model.model_id)
+    if known:
+        emit(_notice(f"going on: {len(known):,} of {cohort.n_cases:,} cases were done before"))
+    batches = _batches(waiting, [n for n in ledger.begun if n in waiting], order.batch_size)
+    for number, batch in enumerate(batches, start=1):
+        cohort.label(batch, (number, len(batches)), should_stop)
+    result = cohort.result()
+    ledger.remove()
+    if not result["cases"]:
+        first = next(iter(result["failed"].values()))
+        raise JobError(f"none of {len(result['failed'])} cases could be labelled; the first: {first}")
+    return result
+
+
+def _key(probe: PredictionSpec, order: CohortOrder) -> str:
+    """Name the cohort by what decides its proposals, and by the cases where they were named."""
+    names = "" if order.cases is None else "\n".join(order.cases)
+    return hashlib.sha256(f"{probe.settings_hash}\n{names}".encode()).hexdigest()[:16]
+
+
+def _batches(waiting: Sequence[str], begun: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    """Cut what waits into batches; the one that was begun comes first and whole, so that its run is found again."""
+    first = [tuple(begun)] if begun else []
+    under_way = set(begun)
+    rest = [n for n in waiting if n not in under_way]
+    return [*first, *(tuple(rest[n : n + size]) for n in range(0, len(rest), size))]
+
+
+def _notice(message: str) -> Event:
+    return Event(kind=EventKind.NOTICE, data={"message": message})
+
+
+class _Cohort:
+    """What has come of the batches so far."""
+
+    def __init__(
+        self, study: Study, order: CohortOrder, ledger: Ledger, emit: Emit, *, n_cases: int, model_id: str
+    ) -> None:
+        self._study, self._order, self._ledger, self._emit = study, order, ledger, emit
+        self.n_cases = n_cases
+        self._n_before = self._n_ended = len(ledger.done) + len(ledger.failed)
+        self._started = time.monotonic()
+        self._told_at = 0.0
+        self._last: dict[str, Any] = {"kind": "predict", "model_id": model_id}
+        self._efficiencies: list[dict[str, Any]] = []
+        self._over: list[str] = []
+
+    def label(self, batch: Sequence[str], part: tuple[int, int], should_stop: ShouldStop) -> None:
+        """Run one batch as a job and write it down."""
+        self._ledger.begin(batch)
+        spec = prediction_spec(self._study, cases=batch, part=part, **self._order.settings)
+        result = run_here(self._study, spec, self._tell, should_stop)
+        self._ledger.end(result["cases"], result["failed"])
+        self._n_ended += len(batch)
+        self._last = result
+        self._over += result["over_memory_limit"]
+        if result["efficiency"]:
+            self._efficiencies.append(result["efficiency"])
+
+    def _tell(self, event: Event) -> None:
+        """Pass a batch's event on; its progress becomes the cohort's."""
+        if event.kind is EventKind.PROGRESS and "n_done" in event.data:
+            n_done = self._n_ended + int(event.data["n_done"])
+            if n_done < self.n_cases and time.monotonic() - self._told_at < _TELL_S:
+                return
+            self._told_at = time.monotonic()
+            event = Event(kind=EventKind.PROGRESS, data=self._progress(n_done, int(event.data["n_failed"])))
+        elif event.kind in (EventKind.STARTED, EventKind.RESULT) or "n_failed" in event.data:
+            return
+        self._emit(event)
+
+    def _progress(self, n_done: int, n_failed: int) -> dict[str, Any]:
+        seconds = max(1e-6, time.monotonic() - self._started)
+        rate = (n_done - self._n_before) / seconds
+        failed = len(self._ledger.failed) + n_failed
+        left_out = f" ({failed:,} left out)" if failed else ""
+        data = {
+            "step": f"labelling: {n_done:,} of {self.n_cases:,} cases{left_out}",
+            "fraction": n_done / self.n_cases,
+            "n_done": n_done,
+            "n_cases": self.n_cases,
+            "n_failed": failed,
+        }
+        if rate > 0:
+            data |= {"cases_per_hour": 3600 * rate, "seconds_left": (self.n_cases - n_done) / rate}
+        return data
+
+    def result(self) -> dict[str, Any]:
+        """Return the result of a prediction, for all batches together."""
+        seconds = time.monotonic() - self._started
+        n_now = self._n_ended - self._n_before
+        return {
+            **self._last,
+            "cases": sorted(self._ledger.done),
+            "failed": dict(sorted(self._ledger.failed.items())),
+            "seconds": round(seconds, 1),
+            "n_done_before": self._n_before,
+            "cases_per_hour": round(3600 * n_now / max(seconds, 1e-6), 1),
+            "over_memory_limit": self._over,
+            "efficiency": _together(self._efficiencies),
+        }
+
+
+def _together(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means weighted by cases, highest values of all; of this session's batches."""
+    if not summaries:
+        return {}
+    n = sum(s["n"] for s in summaries)
+    merged: dict[str, Any] = {"n": n}
+    for name in summaries[0]:
+        if name.startswith("mean_"):
+            merged[name] = round(sum(s["n"] * s[name] for s in summaries) / n, 3)
+        elif name != "n":
+            merged[name] = max(s[name] for s in summaries)
+    return merged

@@ -1,0 +1,101 @@
+"""Processes that share the cases of a prediction: every case once, lost ones replaced, nothing waits for ever."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from napari_ssl.core.label_scheme import PRESETS
+from napari_ssl.core.training import PredictionSpec, Preprocessing, Role, StartModel, TrainingItem
+from napari_ssl.errors import JobError, StorageError
+from napari_ssl.io.documents import read_document
+from napari_ssl.rounds.case_records import failure_of, is_done
+from napari_ssl.rounds.cohort_workers import label_in_processes
+
+
+@pytest.fixture
+def share(tmp_path, monkeypatch):
+    """Let two workers label the cases of these names."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nif os.environ.get('NAPARI_SSL_WORKER'):\n    import fake_labeller\n    fake_labeller.install()\n"
+    )
+    paths = [str(tmp_path), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+    def work(*names, should_stop=lambda: False):
+        (tmp_path / "output").mkdir(exist_ok=True)
+        told = []
+        through = label_in_processes(
+            _spec(names),
+            range(len(names)),
+            tmp_path,
+            n_threads=1,
+            should_stop=should_stop,
+            on_case=lambda n: told.append(names[n]),
+        )
+        return through, told
+
+    work.output = tmp_path / "output"
+    return work
+
+
+def _spec(names) -> PredictionSpec:
+    items = tuple(
+        TrainingItem(
+            case_id=name,
+            subject_id=name,
+            image_path="/image",
+            image_hash="0",
+            spacing_zyx_mm=(1, 1, 1),
+            frames=(0,),
+            role=Role.UNLABELLED,
+        )
+        for name in names
+    )
+    model = StartModel(
+        model_id="m", weights_path="/w", weights_hash="0", network="n", network_parameters={},
+        preprocessing=Preprocessing(),
+    )  # fmt: skip
+    return PredictionSpec(model=model, label_scheme=PRESETS["acdc"], items=items, workers=2)
+
+
+def test_every_case_is_told_once_and_both_work(share):
+    names = [f"c{n}" for n in range(40)]
+    through, told = share(*names)
+    assert through and sorted(told) == sorted(names)
+    assert len({read_document(share.output / f"{name}.json")["worker"] for name in names}) == 2
+
+
+def test_a_case_that_kills_is_left_out_after_two_deaths_and_takes_no_other_along(share):
+    names = ["a", "kills1", "kills2", "b", "kills3", "c", "d"]
+    through, told = share(*names)
+    assert through and sorted(told) == sorted(names)
+    for name in names:
+        assert is_done(share.output, name) != name.startswith("kills")
+        why = failure_of(share.output, name)
+        assert (why is not None and "died 2 times" in why) == name.startswith("kills")
+
+
+def test_a_full_disk_ends_the_work_in_words(share):
+    with pytest.raises(StorageError, match="full1: the disk is full"):
+        share("a", "full1", "b", "c", "d", "e")
+
+
+def test_a_stop_ends_cases_under_way_at_once(share):
+    started = time.monotonic()
+
+    def later():
+        return (share.output / "slow1.trying").exists() and (share.output / "slow2.trying").exists()
+
+    through, told = share("slow1", "slow2", "a", should_stop=later)
+    assert not through and not told
+    assert time.monotonic() - started < 60  # they would never end by themselves
+
+
+def test_workers_that_cannot_start_are_an_error_not_a_wait(share, monkeypatch):
+    monkeypatch.setenv("FAKE_LABELLER_CANNOT_START", "1")
+    with pytest.raises(JobError, match="end by themselves"):
+        share("a", "b")
