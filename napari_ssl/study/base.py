@@ -100,6 +100,15 @@ class StudyFolder:
         """Whether the study is open for reading only."""
         return self._database.read_only
 
+    @property
+    def is_on_server(self) -> bool:
+        """Whether the database is on a server, so that each question may take a while."""
+        return self._settings.database is not None
+
+    def change_stamp(self) -> tuple[object, ...]:
+        """Return something that differs after any process has written to the study."""
+        return self._database.change_stamp()
+
     def _check_writable(self, action: str) -> None:
         if self.read_only:
             raise StudyReadOnlyError(

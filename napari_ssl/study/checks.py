@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from napari_ssl.core.case import Case, Split
 from napari_ssl.errors import CheckpointError, ImageError, NapariSslError
 from napari_ssl.io.documents import read_document
@@ -112,15 +110,9 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
         }
 
     def _check_database(self) -> Iterator[Finding]:
-        path = str(self._database.path)
-        remedy = "restore it from the study's backups folder"
-        with self._database.read() as connection:
-            verdicts = connection.execute(sa.text("PRAGMA integrity_check")).scalars().all()
-            loose = connection.execute(sa.text("PRAGMA foreign_key_check")).all()
-        if list(verdicts) != ["ok"]:
-            yield Finding(severity=Severity.ERROR, path=path, message=f"damaged: {verdicts[0]}", remedy=remedy)
-        if loose:
-            message = f"{len(loose)} rows point to rows that are gone, the first in table {loose[0][0]}"
+        path = self._database.place
+        remedy = self._database.remedy
+        for message in self._database.problems():
             yield Finding(severity=Severity.ERROR, path=path, message=message, remedy=remedy)
         missing = self._database.missing_guards()
         if missing:

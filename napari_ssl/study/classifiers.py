@@ -158,7 +158,10 @@ class ClassifierRoom(StoredLabelRoom):
                     }
                 )
             if rows:
-                connection.execute(sa.insert(_SCORES).prefix_with("OR REPLACE"), rows)
+                scored = [row["segmentation_id"] for row in rows]
+                again = _SCORES.c.segmentation_id.in_(scored) & (_SCORES.c.classifier_id == classifier_id)
+                connection.execute(sa.delete(_SCORES).where(again))
+                connection.execute(sa.insert(_SCORES), rows)
         return {n: _score(n, classifier_id, float(p), threshold) for n, p in probabilities.items()}
 
     def scores(self, segmentation_ids: Iterable[int] | None = None) -> dict[int, Score]:

@@ -1,89 +1,52 @@
-"""``study.db``: SQLite in WAL mode, one engine for writers, one for readers, migrations, errors in words.
+"""What the databases of a study have in common: transactions, migrations, guards, errors in words.
 
-Writers begin with ``BEGIN IMMEDIATE``: they queue for the lock instead of failing when a read turns into a write, so
-that several processes lose nothing. Readers begin deferred and see a snapshot.
+One machine: SQLite (`napari_ssl.study.sqlite_database`). Several: PostgreSQL (`napari_ssl.study.postgresql_database`).
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
+import abc
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from napari_ssl.errors import DecisionError, StorageError, StudyError, StudyReadOnlyError, StudyVersionError
-from napari_ssl.io.atomic import replacing
+from napari_ssl.errors import DecisionError, StudyError, StudyReadOnlyError, StudyVersionError
 from napari_ssl.study.schema import GUARDED_TABLES
-from napari_ssl.study.storage import make_folder, storage_errors
 
-__all__ = ["DATABASE_FILE", "REVISIONS", "Database"]
+__all__ = ["BUSY_TIMEOUT_S", "REVISIONS", "Database"]
 
-DATABASE_FILE = "study.db"
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Known states of the tables, oldest first; the last is what this version writes."""
 BUSY_TIMEOUT_S = 30.0
 
 
-class Database:
+class Database(abc.ABC):
     """Transactions on one study's database; safe from several threads and processes.
 
     Parameters
     ----------
     folder : Path
         The study folder.
-    read_only : bool
-        Never write, not even SQLite's side files: also works where the folder cannot be written.
+    place : str
+        Where the database is, as errors name it; never a password.
+    reader, writer : sa.Engine
+        No writer: the study is open for reading only.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool) -> None:
-        self.path = folder / DATABASE_FILE
-        self.read_only = read_only
-        if read_only:
-            self._reader = sa.create_engine("sqlite://", creator=self._connect_read_only, poolclass=sa.NullPool)
-            self._writer = None
-        else:
-            self._reader = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.QueuePool)
-            self._writer = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.QueuePool)
-            sa.event.listen(self._writer, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
-        sa.event.listen(self._reader, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+    remedy = "restore it from the study's backups folder"
 
-    def _connect(self) -> sqlite3.Connection:
-        uri = self.path.absolute().as_uri() + "?mode=rw"  # never creates an empty database by mistake
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
+    def __init__(self, folder: Path, place: str, reader: sa.Engine, writer: sa.Engine | None) -> None:
+        self._study_folder = folder
+        self.place = place
+        self._reader = reader
+        self._writer = writer
 
-    def may_be_written(self) -> bool:
-        """Whether folder and database can be written, however they were opened."""
-        return os.access(self.path.parent, os.W_OK) and os.access(self.path, os.W_OK)
-
-    def _connect_read_only(self) -> sqlite3.Connection:
-        """Connect without writing; a write-ahead log needs side files, unless the database is at rest (immutable)."""
-        if self.may_be_written():
-            connection = self._connect()
-            connection.execute("PRAGMA query_only=ON")
-            return connection
-        base = self.path.absolute().as_uri()
-        for query in ("?mode=ro", "?immutable=1"):
-            connection = sqlite3.connect(
-                base + query, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            try:
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-                return connection
-            except sqlite3.OperationalError:
-                connection.close()
-                wal = self.path.with_name(self.path.name + "-wal")
-                if query != "?mode=ro" or not self.path.is_file() or (wal.exists() and wal.stat().st_size > 0):
-                    raise
-        raise AssertionError("unreachable")
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written."""
+        return self._writer is None
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -102,7 +65,7 @@ class Database:
         """
         if self._writer is None:
             raise StudyReadOnlyError(
-                f"{self.path.parent}: the study is open for reading only; ask for write permission on the folder "
+                f"{self._study_folder}: the study is open for reading only; ask for write permission on the folder "
                 "or copy the study to a place of your own"
             )
         with self._errors(), self._writer.begin() as connection:
@@ -112,39 +75,56 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.DatabaseError as error:
-            raise self._in_words(error.orig or error) from error
-        except sqlite3.Error as error:  # raised while connecting
-            raise self._in_words(error) from error
+        except sa.exc.DBAPIError as error:
+            raise self._worded(error.orig or error) from error
+        except self._driver_error() as error:  # raised while connecting
+            raise self._worded(error) from error
+
+    @staticmethod
+    @abc.abstractmethod
+    def _driver_error() -> type[Exception]:
+        """The base of the driver's errors."""
+
+    def _worded(self, error: BaseException) -> Exception:
+        if "append-only" in str(error):
+            first = str(error).splitlines()[0]
+            return DecisionError(f"{self.place}: {first}; take it back with a new entry instead of changing it")
+        return self._in_words(error)
 
     def _in_words(self, error: BaseException) -> Exception:
-        text = str(error)
-        if "append-only" in text:
-            return DecisionError(f"{self.path}: {text}; take it back with a new entry instead of changing it")
-        if "full" in text or "disk I/O" in text:
-            return StorageError(f"{self.path}: {text}; free space on the disk, then try again. Nothing was changed")
-        if "readonly" in text:
-            return StudyReadOnlyError(f"{self.path}: {text}; ask for write permission or copy the study")
-        if "locked" in text:
-            return StudyError(
-                f"{self.path}: another process has been writing for {BUSY_TIMEOUT_S:.0f} s; close it, then try again"
-            )
-        if "malformed" in text or "not a database" in text:
-            return StudyError(f"{self.path}: damaged ({text}); restore it from the study's backups folder")
-        if "unable to open" in text:
-            return StudyError(f"{self.path}: cannot be opened ({text}); restore the file or its permissions")
-        return StudyError(f"{self.path}: {text}")
+        return StudyError(f"{self.place}: {error}")
 
+    @abc.abstractmethod
     def create(self) -> None:
         """Make a new, empty database; StudyError when there is one already."""
-        with storage_errors(self.path):
-            try:
-                self.path.touch(exist_ok=False)
-            except FileExistsError:
-                raise StudyError(f"{self.path}: exists already; open the study or choose another folder") from None
-        with self._errors(), closing(self._connect()) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-        self._migrate()
+
+    @abc.abstractmethod
+    def discard(self) -> None:
+        """Remove a database that was made a moment ago, so that the next attempt finds room."""
+
+    @abc.abstractmethod
+    def may_be_written(self) -> bool:
+        """Whether the database can be written, however it was opened."""
+
+    @abc.abstractmethod
+    def change_stamp(self) -> tuple[object, ...]:
+        """Return something that differs after any process has written."""
+
+    @abc.abstractmethod
+    def problems(self) -> list[str]:
+        """Return what the database itself finds wrong with its content."""
+
+    @abc.abstractmethod
+    def _check_present(self) -> None:
+        """Raise StudyError where the database is not there, or must not be used where it lies."""
+
+    @abc.abstractmethod
+    def _triggers(self, connection: sa.Connection) -> set[str]:
+        """Names of the triggers that are there."""
+
+    @abc.abstractmethod
+    def _backup(self, revision: str) -> None:
+        """Keep a copy before the tables change."""
 
     def prepare(self) -> None:
         """Bring the tables of an existing database to the present state.
@@ -158,23 +138,22 @@ class Database:
         StudyError
             Absent, damaged, or the append-only triggers are gone.
         """
-        if not self.path.is_file():
-            raise StudyError(f"{self.path}: absent; restore the file from the study's backups folder")
+        self._check_present()
         revision = self.revision()
         if revision is None:  # `create` fills it before the study gets its settings: it was emptied afterwards
             raise StudyError(
-                f"{self.path}: damaged, it does not say of which version its tables are (the file was emptied or "
+                f"{self.place}: damaged, it does not say of which version its tables are (the file was emptied or "
                 "replaced); restore it from a backup (the study's backups folder). Nothing was changed"
             )
         if revision not in REVISIONS:
             raise StudyVersionError(
-                f"{self.path}: its tables are of version {revision!r}, this program knows versions up to "
+                f"{self.place}: its tables are of version {revision!r}, this program knows versions up to "
                 f"{REVISIONS[-1]}; update napari-ssl. Nothing was changed"
             )
         if revision != REVISIONS[-1]:
             if self.read_only:
                 raise StudyReadOnlyError(
-                    f"{self.path}: its tables are of the older version {revision} and the folder cannot be written; "
+                    f"{self.place}: its tables are of the older version {revision} and the folder cannot be written; "
                     "open it once with write permission, or copy it"
                 )
             self._backup(revision)
@@ -182,8 +161,8 @@ class Database:
         missing = self.missing_guards()
         if missing:
             raise StudyError(
-                f"{self.path}: the triggers {', '.join(missing)} that protect decisions are gone, somebody changed the "
-                "database by hand; restore it from the study's backups folder"
+                f"{self.place}: the triggers {', '.join(missing)} that protect decisions are gone, somebody changed "
+                f"the database by hand; {self.remedy}"
             )
 
     def revision(self) -> str | None:
@@ -196,22 +175,9 @@ class Database:
     def missing_guards(self) -> list[str]:
         """Return names of append-only triggers that should be there and are not."""
         with self.read() as connection:
-            found = set(connection.execute(sa.text("SELECT name FROM sqlite_master WHERE type='trigger'")).scalars())
+            found = self._triggers(connection)
         wanted = [f"{table}_no_{action}" for table in GUARDED_TABLES for action in ("update", "delete")]
         return [name for name in wanted if name not in found]
-
-    def _backup(self, revision: str | None) -> None:
-        folder = self.path.parent / "backups"
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        target = folder / f"study-{revision}-{stamp}.db"
-        make_folder(folder)
-        with (
-            replacing(target) as temporary,
-            self._errors(),
-            closing(self._connect()) as source,
-            closing(sqlite3.connect(temporary)) as copy,
-        ):
-            source.backup(copy)
 
     def _migrate(self) -> None:
         """Run the outstanding migrations in one transaction: all or none, and one process at a time."""
@@ -228,5 +194,5 @@ class Database:
         """Release all connections; the last one to go folds the write-ahead log into the database."""
         for engine in (self._reader, self._writer):
             if engine is not None:
-                with suppress(sqlite3.Error):
+                with suppress(self._driver_error()):
                     engine.dispose()

@@ -16,6 +16,7 @@ from napari_ssl.core.training import Preprocessing
 from napari_ssl.errors import NapariSslError, StudyError, StudyVersionError
 from napari_ssl.io.atomic import write_bytes
 from napari_ssl.measures.flags import RuleLimits
+from napari_ssl.study.database_address import DatabaseAddress
 
 __all__ = ["SETTINGS_FILE", "SETTINGS_VERSION", "StudySettings", "read_settings", "write_settings"]
 
@@ -32,6 +33,7 @@ class StudySettings:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     reject_reasons: tuple[str, ...] | None = None
     rule_limits: RuleLimits = field(default_factory=RuleLimits)
+    database: DatabaseAddress | None = None
 
     def __post_init__(self) -> None:
         reasons = default_reject_reasons(self.label_scheme) if self.reject_reasons is None else self.reject_reasons
@@ -61,6 +63,7 @@ def write_settings(folder: Path, settings: StudySettings) -> None:
         "[preprocessing]  # a spacing of 0 keeps the native one",
         *(f"{name} = {_value(value)}" for name, value in dataclasses.asdict(settings.preprocessing).items()),
         *_rule_lines(settings.rule_limits),
+        *_database_lines(settings.database),
         "",
         "[label_scheme]",
         f"name = {_value(settings.label_scheme.name)}",
@@ -74,6 +77,13 @@ def _rule_lines(limits: RuleLimits) -> list[str]:
     """The limits that differ from the defaults; the rest stay free to follow the program."""
     changed = limits.changed()
     return ["", "[rules]", *(f"{name} = {_value(value)}" for name, value in changed.items())] if changed else []
+
+
+def _database_lines(address: DatabaseAddress | None) -> list[str]:
+    if address is None:
+        return []
+    warning = "# no password here: ~/.pgpass, PGPASSWORD or a service file holds it"
+    return ["", f"[database]  {warning}", f"url = {_value(address.url)}", f"schema = {_value(address.schema)}"]
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -117,6 +127,7 @@ def read_settings(folder: Path) -> StudySettings:
             preprocessing=Preprocessing(**data["preprocessing"]),
             reject_reasons=_texts(data["reject_reasons"]),
             rule_limits=from_mapping(RuleLimits, data.get("rules", {})),
+            database=DatabaseAddress(**data["database"]) if "database" in data else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, NapariSslError) as error:
         raise StudyError(f"{path}: malformed ({type(error).__name__}: {error}); correct or restore it") from error

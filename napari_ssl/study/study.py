@@ -15,19 +15,21 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.training import Preprocessing
-from napari_ssl.errors import StudyError
+from napari_ssl.errors import NapariSslError, StudyError
 from napari_ssl.study.checks import CheckRoom
-from napari_ssl.study.database import DATABASE_FILE, Database
+from napari_ssl.study.database_address import DatabaseAddress
+from napari_ssl.study.databases import make_database, open_database
 from napari_ssl.study.importing import ImportRoom
 from napari_ssl.study.place_verdicts import PlaceVerdictRoom
 from napari_ssl.study.rating_tables import RatingTableRoom
 from napari_ssl.study.settings import SETTINGS_FILE, StudySettings, read_settings, write_settings
+from napari_ssl.study.sqlite_database import DATABASE_FILE
 from napari_ssl.study.storage import make_folder
 from napari_ssl.study.subjects import SubjectRoom
 
@@ -48,19 +50,27 @@ class Study(ImportRoom, CheckRoom, RatingTableRoom, PlaceVerdictRoom, SubjectRoo
         label_scheme: LabelScheme,
         preprocessing: Preprocessing | None = None,
         name: str | None = None,
+        database_url: str | None = None,
     ) -> Study:
         """Make a new study in a folder, which may exist and hold other files, and open it.
+
+        With `database_url` (``postgresql://…``, without a password) its database is on a PostgreSQL server, so that
+        readers at several machines share it; else it is SQLite, for one machine.
 
         Raises
         ------
         StudyError
-            There is a study in the folder already.
+            There is a study in the folder already; SQLite on a network share; a database that cannot be reached.
         StorageError
             The folder cannot be written.
         """
         folder = Path(folder).absolute()
+        address = None if database_url is None else DatabaseAddress.new(database_url, name or folder.name)
         settings = StudySettings(
-            name=name or folder.name, label_scheme=label_scheme, preprocessing=preprocessing or Preprocessing()
+            name=name or folder.name,
+            label_scheme=label_scheme,
+            preprocessing=preprocessing or Preprocessing(),
+            database=address,
         )
         make_folder(folder)
         if (folder / SETTINGS_FILE).exists():
@@ -72,14 +82,14 @@ class Study(ImportRoom, CheckRoom, RatingTableRoom, PlaceVerdictRoom, SubjectRoo
             )
         for part in ("labels", "predictions", "models", "runs", "journal"):
             make_folder(folder / part)
-        database = Database(folder, read_only=False)
+        database = make_database(folder, address)
         try:
             database.create()
             write_settings(folder, settings)
         except BaseException:
             database.close()
-            for suffix in ("", "-wal", "-shm"):  # there was none before: the next attempt finds room
-                (folder / f"{DATABASE_FILE}{suffix}").unlink(missing_ok=True)
+            with suppress(NapariSslError):  # what went wrong first is what is said
+                database.discard()
             raise
         return cls(folder, settings, database)
 
@@ -98,17 +108,7 @@ class Study(ImportRoom, CheckRoom, RatingTableRoom, PlaceVerdictRoom, SubjectRoo
         """
         folder = Path(folder).absolute()
         settings = read_settings(folder)
-        writable = os.access(folder, os.W_OK) and os.access(folder / DATABASE_FILE, os.W_OK)
-        database = Database(folder, read_only=not writable)
-        try:
-            database.prepare()
-        except BaseException:
-            database.close()
-            raise
-        if read_only and writable:
-            database.close()
-            database = Database(folder, read_only=True)
-        return cls(folder, settings, database)
+        return cls(folder, settings, open_database(folder, settings.database, read_only=read_only))
 
     def close(self) -> None:
         """Release the database."""

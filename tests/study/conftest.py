@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgresql_server import LocalServer, running_server, why_no_server
 from study_factory import make_items
 
 from napari_ssl.core.label_scheme import PRESETS
@@ -45,3 +46,28 @@ def fresh_study(tmp_path: Path) -> Iterator[Study]:
     """The same, made on the spot: its images lie where the database says."""
     with _make(tmp_path / "fresh") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[LocalServer]:
+    """A running server; skipped where there is none to start."""
+    reason = why_no_server()
+    if reason is not None:
+        pytest.skip(reason)
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server_study(tmp_path: Path, items: list, postgresql: LocalServer) -> Iterator[Study]:
+    """The tiny study with its database on the server."""
+    scheme = PRESETS["acdc"]
+    with Study.create(tmp_path / "served", label_scheme=scheme, name="Tiny", database_url=postgresql.url) as made:
+        assert not made.add_cases(items).failed
+        yield made
+
+
+@pytest.fixture(params=["study", "server_study"], ids=["sqlite", "postgresql"])
+def any_study(request: pytest.FixtureRequest) -> Study:
+    """The tiny study on each kind of database."""
+    return request.getfixturevalue(request.param)

@@ -5,23 +5,11 @@ import threading
 from pathlib import Path
 
 from study_factory import decide, make_items, propose
-from study_workers import import_more, record_and_die, record_many
+from study_workers import import_more, record_and_die
 
 from napari_ssl.study import Study
 
 SPAWN = multiprocessing.get_context("spawn")
-
-
-def test_four_processes_lose_no_decision(study: Study):
-    children = [SPAWN.Process(target=record_many, args=(study.folder, f"reader{i}", 50)) for i in range(4)]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join()
-    assert [child.exitcode for child in children] == [0] * 4
-    decisions = study.decisions()
-    assert len(decisions) == 200 and len({d.id for d in decisions}) == 200
-    assert all(sum(d.reader == f"reader{i}" for d in decisions) == 50 for i in range(4))
 
 
 def test_cases_can_be_imported_while_another_process_reviews(study: Study, tmp_path: Path):
