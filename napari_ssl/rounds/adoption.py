@@ -110,6 +110,8 @@ def _adopt_proposal(study: Study, spec: PredictionSpec, case_id: str, result: di
     measures["lv_ef"] = note["indices"].get("lv_ef_percent")
     measures["rv_ef"] = note["indices"].get("rv_ef_percent")
     measures["round"] = spec.round
+    if note.get("committee") is not None:
+        measures["committee"] = note["committee"]
     measures["flags"] = note.get("flags")  # none in runs that began before there were rules
     measures["disagreement"] = _disagreement(study, segmentation, spec.label_scheme)
     study.set_measures(segmentation.id, measures)

@@ -51,10 +51,14 @@ class QueueRow:
     has_reference : bool
     proposal_id : int or None
         Number of the newest proposal.
+    predicted_dice : float or None
+        Dice of the newest proposal that the disagreement of several models predicts.
     probability_good : float or None
-        What the QC classifier says about the newest proposal, 0 to 1.
+        That the newest proposal is good, 0 to 1: what a committee of models says where there is one, which finds the
+        errors of networks that curves do not show (`benchmarks/quality.py`, cine), else the QC classifier.
     is_flagged : bool or None
-        Whether that is below the classifier's operating point; None without a score.
+        Whether the committee takes it for bad rather than good, or the classifier's score is below its operating point;
+        None without either.
     n_flags : int or None
         How many rules the newest proposal breaks; None where the rules were not asked.
     """
@@ -74,6 +78,7 @@ class QueueRow:
     reader_of_decision: str | None = None
     has_reference: bool = False
     proposal_id: int | None = None
+    predicted_dice: float | None = None
     probability_good: float | None = None
     is_flagged: bool | None = None
     n_flags: int | None = None
@@ -87,11 +92,14 @@ class QueueRoom(DecisionRoom, ClassifierRoom):
 
         Any JSON (NaN becomes None). These keys also fill the queue: ``mean_confidence`` (0 to 1), ``disagreement``
         (0 to 1), ``indices`` with ``lv_ef_percent`` and ``rv_ef_percent`` as in `ClinicalIndices`, ``flags`` (a list,
-        one entry a broken rule).
+        one entry a broken rule), ``committee`` with ``predicted_dice`` and ``probability_good``.
         """
         document = plain_json(measures)
         indices = document.get("indices") or {}
+        committee = document.get("committee") or {}
         scalars = {
+            "predicted_dice": committee.get("predicted_dice"),
+            "committee_good": committee.get("probability_good"),
             "mean_confidence": document.get("mean_confidence"),
             "disagreement": document.get("disagreement"),
             "lv_ef": indices.get("lv_ef_percent"),
@@ -155,9 +163,7 @@ class QueueRoom(DecisionRoom, ClassifierRoom):
                 case, proposal, references.get(case.id), decisions, reader, case.id in edited, by_id, rounds
             )
             score = scores.get(row.proposal_id)
-            if score is not None:
-                row = replace(row, probability_good=score.probability_good, is_flagged=score.is_flagged)
-            result.append(row)
+            result.append(_judged(row, proposal, score))
         return result
 
 
@@ -167,13 +173,26 @@ _CASES = (
     .order_by(schema.cases.c.id)
 )
 _SHOWN = ("id", "case_id", "source", "model_id", "mean_confidence", "lv_ef", "rv_ef", "disagreement", "n_flags")
+_JUDGED = ("foreground_fraction", "predicted_dice", "committee_good")
+_DOUBTFUL = 0.5
+"""A committee's probability of a good Dice below which a proposal is flagged."""
 _VERSIONS = sa.select(
-    *(schema.segmentations.c[name] for name in (*_SHOWN, "foreground_fraction")),
+    *(schema.segmentations.c[name] for name in (*_SHOWN, *_JUDGED)),
 ).order_by(schema.segmentations.c.id)
 _MODELS = sa.select(schema.models.c.id, schema.models.c.round)
 _DECISIONS = sa.select(  # without what the state of a case does not depend on
     *(c for c in schema.decisions.c if c.name not in ("frames", "slices", "comment"))
 ).order_by(schema.decisions.c.id)
+
+
+def _judged(row: QueueRow, proposal: Any, score: Any) -> QueueRow:
+    """Add what quality control says."""
+    good = proposal and proposal.committee_good
+    if score is None and good is None:
+        return row
+    flagged = (score is not None and score.is_flagged) or (good is not None and good < _DOUBTFUL)
+    probability = score.probability_good if good is None else good
+    return replace(row, predicted_dice=proposal.predicted_dice, probability_good=probability, is_flagged=flagged)
 
 
 def _rows(connection: sa.Connection, query: sa.Select) -> list[Any]:

@@ -102,6 +102,8 @@ segmentations = sa.Table(
     sa.Column("rv_ef", sa.Float),
     sa.Column("disagreement", sa.Float),
     sa.Column("n_flags", sa.Integer),
+    sa.Column("predicted_dice", sa.Float),
+    sa.Column("committee_good", sa.Float),
     sa.UniqueConstraint("case_id", "version", name="uq_segmentations_case_version"),
     sqlite_autoincrement=True,
 )

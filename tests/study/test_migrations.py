@@ -28,6 +28,8 @@ def _make_third(study: Study) -> None:
         for column in ("sex", "height_cm", "weight_kg", "birth_year"):
             connection.execute(f"ALTER TABLE subjects DROP COLUMN {column}")
         connection.execute("ALTER TABLE cases DROP COLUMN source")
+        for column in ("predicted_dice", "committee_good"):
+            connection.execute(f"ALTER TABLE segmentations DROP COLUMN {column}")
         connection.execute("UPDATE alembic_version SET version_num = '0003'")
 
 
