@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from napari_ssl.commands.exporting import export
 from napari_ssl.commands.options import JSON, PREPROCESSING, STUDY, catching, report, say
 from napari_ssl.commands.subjects import subjects
 from napari_ssl.core.case import Split
@@ -210,42 +211,6 @@ def check(study: Path, as_json: bool) -> None:
     errors = [f for f in findings if str(f["severity"]) == "error"]
     if errors:
         raise StudyError(f"{study}: {len(errors)} of {len(findings)} findings are errors")
-
-
-@click.command("export")
-@STUDY
-@click.option("--format", "format_", type=click.Choice(["nifti", "csv"]), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for what is written.")
-@click.option(
-    "--state",
-    "states",
-    multiple=True,
-    default=("accepted", "corrected"),
-    show_default=True,
-    help="Review states to export (may be repeated); 'all' takes every case that has labels.",
-)
-@click.option("--split", type=click.Choice([s.value for s in Split]), help="Only this split.")
-@JSON
-@catching
-def export(study: Path, format_: str, out: Path, states: tuple[str, ...], split: str | None, as_json: bool) -> None:
-    """Write labels (NIfTI in the image's exact geometry) or clinical indices (CSV)."""
-    from napari_ssl.study.exporting import export_study
-    from napari_ssl.study.study import Study
-
-    with Study.open(study, read_only=True) as opened:
-        written = export_study(
-            opened,
-            out,
-            format_,
-            states=states,
-            split=Split(split) if split else None,
-        )
-    report(
-        {"written": [str(p) for p in written]},
-        as_json,
-        [str(p) for p in written]
-        or [f"Nothing to export: no case is {' or '.join(states)} (--state all takes every case with labels)."],
-    )
 
 
 study.add_command(subjects)

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ssl.core.curve import ClinicalIndices
-from napari_ssl.errors import GeometryError, StorageError
-from napari_ssl.io.atomic import storage_error, write_bytes
+from napari_ssl.errors import GeometryError
+from napari_ssl.io.atomic import write_bytes
+from napari_ssl.io.export_folder import ExportFolder
 from napari_ssl.io.reading import read_header
 from napari_ssl.io.writing import write_volume
 
@@ -98,14 +99,14 @@ def export_csv(path: str | Path, rows: Sequence[MeasuredCase]) -> Path:
 
 
 def export_nifti(
-    folder: str | Path,
+    target: ExportFolder,
     case_id: str,
     labels: NDArray[np.uint8],
     *,
     image_path: str | Path,
     frames: Sequence[int] | None = None,
-) -> list[Path]:
-    """Write a label map on the exact grid of its image, whose folder is left alone.
+) -> None:
+    """Write a label map on the exact grid of its image.
 
     Where every frame is labelled: one file ``<case>_seg.nii.gz`` with the axes of the image. Otherwise one 3D file per
     labelled frame, ``<case>_frameTT_seg.nii.gz`` with TT from 1 as in ACDC, so that a frame without labels is not
@@ -113,8 +114,7 @@ def export_nifti(
 
     Parameters
     ----------
-    folder : path
-        Made when absent.
+    target : ExportFolder
     case_id : str
     labels : (T, Z, Y, X) uint8
     image_path : path
@@ -129,30 +129,19 @@ def export_nifti(
     GeometryError
         The labels have another shape than the image.
     StorageError
-        A file cannot be written, or would replace the original.
+        A file cannot be written, or would replace another.
     """
-    folder = Path(folder)
     header = read_header(image_path)
     if tuple(labels.shape) != header.shape_tzyx:
         raise GeometryError(
             f"case {case_id}: labels have shape {tuple(labels.shape)}, the image {image_path} has {header.shape_tzyx}; "
             "the image was replaced since its import; put the original back"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(folder, error.strerror or str(error)) from error
     n_frames = header.shape_tzyx[0]
     wanted = sorted(set(range(n_frames) if frames is None else frames))
-    parts = {f"{case_id}_seg.nii.gz": (labels, header.geometry)}
-    if wanted != list(range(n_frames)):
-        geometry = replace(header.geometry, is_4d=False, frame_interval_ms=None)
-        parts = {f"{case_id}_frame{f + 1:02d}_seg.nii.gz": (labels[f : f + 1], geometry) for f in wanted}
-    written = []
-    for name, (part, geometry) in parts.items():
-        path = folder / name
-        if path.resolve() == Path(image_path).resolve():
-            raise StorageError(f"{path}: is the original image, which is never changed; export to another folder")
-        write_volume(path, part, geometry)
-        written.append(path)
-    return written
+    if wanted == list(range(n_frames)):
+        write_volume(target.file(f"{case_id}_seg.nii.gz"), labels, header.geometry)
+        return
+    geometry = replace(header.geometry, is_4d=False, frame_interval_ms=None)
+    for f in wanted:
+        write_volume(target.file(f"{case_id}_frame{f + 1:02d}_seg.nii.gz"), labels[f : f + 1], geometry)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from study_factory import GEOMETRY, SHAPE, decide, make_labels, make_model, propose
 
 from napari_ssl.core.decision import Verdict
+from napari_ssl.core.export import ExportOptions
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import StudyError
 from napari_ssl.io.images import read_header, read_labels
@@ -37,14 +39,16 @@ def reviewed(study: Study, tmp_path: Path) -> Study:
 
 
 def test_accepted_and_corrected_labels_are_written_in_the_images_geometry(reviewed: Study, tmp_path: Path):
-    written = export_study(reviewed, tmp_path / "out", "nifti")
-    assert [p.name for p in written] == ["p0_seg.nii.gz", "p1_seg.nii.gz"]
+    written = export_study(reviewed, tmp_path / "out", "nifti").files
+    assert [p.name for p in written] == ["p0_seg.nii.gz", "p1_seg.nii.gz", "label_values.json"]
+    assert json.loads(written[2].read_text()) == {"background": 0, "RV": 1, "Myo": 2, "LV": 3}
     np.testing.assert_array_equal(read_labels(written[1]), _corrected())
     assert read_header(written[1]).geometry.differs(GEOMETRY) is None
 
 
 def test_frames_without_labels_are_not_written_as_empty(study: Study, tmp_path: Path):
-    written = export_study(study, tmp_path / "out", "nifti", states=("all",), split=study.case("p0").split)
+    chosen = ExportOptions(states=("all",), split=study.case("p0").split)
+    written = export_study(study, tmp_path / "out", "nifti", chosen).files
     assert {"p0_frame01_seg.nii.gz", "p0_frame03_seg.nii.gz"} <= {p.name for p in written}
     assert not any("p5" in p.name for p in written)
     geometry = dataclasses.replace(GEOMETRY, is_4d=False)
@@ -52,7 +56,7 @@ def test_frames_without_labels_are_not_written_as_empty(study: Study, tmp_path: 
 
 
 def test_the_table_holds_volumes_in_ml(reviewed: Study, tmp_path: Path):
-    (path,) = export_study(reviewed, tmp_path / "out", "csv")
+    (path,) = export_study(reviewed, tmp_path / "out", "csv").files
     rows = list(csv.DictReader(path.open()))
     assert [(r["case"], r["subject"], r["state"], r["source"], r["model"], r["reader"]) for r in rows] == [
         ("p0", "s0", "accepted", "model", "m1", "Ada"),
@@ -65,7 +69,7 @@ def test_the_table_holds_volumes_in_ml(reviewed: Study, tmp_path: Path):
 
 
 def test_nothing_to_export_writes_no_table(study: Study, tmp_path: Path):
-    assert export_study(study, tmp_path / "out", "csv") == []
+    assert export_study(study, tmp_path / "out", "csv").files == ()
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -73,4 +77,4 @@ def test_unknown_formats_and_states_are_refused(study: Study, tmp_path: Path):
     with pytest.raises(StudyError, match=r"no export format 'dicom'; there are nifti, csv"):
         export_study(study, tmp_path / "out", "dicom")
     with pytest.raises(StudyError, match=r"no state of review 'good'"):
-        export_study(study, tmp_path / "out", "csv", states=("good",))
+        ExportOptions(states=("good",))
