@@ -185,7 +185,7 @@ class TrainingSpec:
     round: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("items", "validation", "evaluation", "calibration"):
+        for name in ("items", "validation", "evaluation"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         sets = {
             "training": {i.subject_id for i in self.items},
