@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 
 from napari_ssl.commands.exporting import export
-from napari_ssl.commands.options import JSON, PREPROCESSING, STUDY, catching, report, say
+from napari_ssl.commands.importing import import_
+from napari_ssl.commands.options import JSON, PREPROCESSING, STUDY, catching, report
 from napari_ssl.commands.subjects import subjects
-from napari_ssl.core.case import Split
 from napari_ssl.core.label_scheme import PRESETS, LabelScheme
 from napari_ssl.core.preprocessing import Preprocessing, preprocessing_from_texts
 from napari_ssl.errors import StudyError
@@ -60,79 +59,7 @@ def new(
     report(document, as_json, [f"Study {document['name']} in {document['study']}; labels: {meaning}"])
 
 
-@study.command("import")
-@STUDY
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--layout", default="auto", show_default=True, metavar="NAME", help="auto, acdc, plain or files.")
-@click.option(
-    "--split",
-    type=click.Choice(["folder", "auto", *[s.value for s in Split]]),
-    default="folder",
-    show_default=True,
-    help="Split of new subjects; folder: what the folder states, where it states nothing as auto.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides the automatic split.")
-@click.option("--dry-run", is_flag=True, help="Show what was found and write nothing.")
-@JSON
-@catching
-def import_(
-    study: Path, paths: tuple[Path, ...], layout: str, split: str, seed: int, dry_run: bool, as_json: bool
-) -> None:
-    """Import images (and labels) from folders or files. What is there already is left as it is."""
-    from napari_ssl.io.layouts import scan
-    from napari_ssl.study.study import Study
-
-    with Study.open(study, read_only=dry_run) as opened:
-        items = [item for found in _scan(scan, paths, layout) for item in found]
-        if dry_run:
-            document: dict[str, Any] = {"found": [_found(i) for i in items]}
-            report(
-                document,
-                as_json,
-                [f"{f['case_id']}: {f['image']} ({f['labels']} label files)" for f in document["found"]],
-            )
-            return
-
-        def progress(done: int, total: int, what: str) -> None:
-            if what and not as_json:
-                say(f"[{done + 1}/{total}] {what}")
-
-        result = opened.add_cases(items, split=None if split == "folder" else split, seed=seed, progress=progress)
-        splits = Counter(opened.case(case_id).split for case_id in result.added)
-    document = {
-        "added": list(result.added),
-        "skipped": list(result.skipped),
-        "failed": [{"path": str(path), "message": message} for path, message in result.failed],
-    }
-    lines = [
-        f"{len(result.added)} cases imported{_in_splits(splits)}, {len(result.skipped)} were there already, "
-        f"{len(result.failed)} failed"
-    ]
-    report(document, as_json, lines + [f"  {f['path']}: {f['message']}" for f in document["failed"]])
-    if result.failed and not result.added and not result.skipped:
-        raise StudyError(f"{study}: nothing could be imported; see the messages above")
-
-
-def _in_splits(splits: Counter[Split]) -> str:
-    return f" ({', '.join(f'{s.value} {splits[s]}' for s in Split if splits[s])})" if splits else ""
-
-
-def _scan(scan: Any, paths: tuple[Path, ...], layout: str) -> list[Any]:
-    folders = [p for p in paths if p.is_dir()]
-    files = [p for p in paths if not p.is_dir()]
-    return [scan(f, layout) for f in folders] + (
-        [scan(files, "files" if layout == "auto" else layout)] if files else []
-    )
-
-
-def _found(item: Any) -> dict[str, Any]:
-    return {
-        "case_id": item.case_id,
-        "subject_id": item.subject_id,
-        "image": str(item.image_path),
-        "labels": len(item.label_paths),
-        "split": item.split,
-    }
+study.add_command(import_)
 
 
 @study.command("status")

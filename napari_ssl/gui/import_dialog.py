@@ -23,7 +23,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ssl.core.case import Split
-from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.gui.background import BackgroundRun, BackgroundTask
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.import_finding import FoundItem, look_at
@@ -210,11 +209,9 @@ class ImportDialog(QDialog):
         scheme = self._study.label_scheme
         meaning = ", ".join(f"{s.value} = {s.name}" for s in scheme.structures)
         text = f"Labels are read as: {meaning} (the study's scheme)."
-        hints = {f.item.label_scheme_hint for f in self._found if f.item.label_scheme_hint}
-        for hint in sorted(hints):
-            if hint in PRESETS and PRESETS[hint].structures != scheme.structures:
-                other = ", ".join(f"{s.value} = {s.name}" for s in PRESETS[hint].structures)
-                text += f" Take care: this layout's publisher documents {other}."
+        for proposal in {f.item.label_proposal for f in self._found if f.item.label_proposal}:
+            if not proposal.agrees_with(scheme):
+                text += f" Take care: {proposal.source} documents {proposal.text()}."
         self.scheme_note.setText(text)
 
     def _show_nothing(self, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from napari_ssl.core.case import Case, Split
+from napari_ssl.core.label_order import LabelOrder
 from napari_ssl.core.segmentation import Source
-from napari_ssl.errors import GeometryError, LabelError, NapariSslError, StorageError, StudyError
+from napari_ssl.errors import GeometryError, ImageError, LabelError, NapariSslError, StorageError, StudyError
 from napari_ssl.io.images import Geometry, Image, check_grid, hash_file, read_image, read_labels
 from napari_ssl.io.layouts.item import ImportItem
 from napari_ssl.study import schema
 from napari_ssl.study.base import member
+from napari_ssl.study.converting import converted
 from napari_ssl.study.labels import LabelRoom
 from napari_ssl.study.storage import inside
 
@@ -79,7 +81,7 @@ class ImportRoom(LabelRoom):
         progress : callable, optional
             Called with (done, total, identifier).
         should_stop : callable, optional
-            Asked before each item.
+            Asked before each item, and between the files of one that is converted.
 
         Raises
         ------
@@ -103,11 +105,15 @@ class ImportRoom(LabelRoom):
             if progress is not None:
                 progress(done, len(items), item.case_id)
             try:
-                (added if self._add_case(item, splits[item.subject_id]) else skipped).append(item.case_id)
+                is_new = self._add_case(item, splits[item.subject_id], should_stop)
+                (added if is_new else skipped).append(item.case_id)
+            except StopIteration:
+                stopped = True
+                break
             except StorageError:
                 raise
             except NapariSslError as error:
-                failed.append((str(item.image_path), str(error)))
+                failed.append((item.shown, str(error)))
         if progress is not None and not stopped:
             progress(len(items), len(items), "")
         return ImportReport(added=tuple(added), skipped=tuple(skipped), failed=tuple(failed), stopped=stopped)
@@ -128,38 +134,55 @@ class ImportRoom(LabelRoom):
             stated = wanted or item.split
             if stated is not None:
                 planned.setdefault(item.subject_id, stated)
-        with_labels = {i.subject_id for i in items if i.label_paths} - planned.keys()
+        with_labels = {i.subject_id for i in items if i.has_labels} - planned.keys()
         for subject in sorted(with_labels, key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).digest()):
             total = counts.total() + 1
             planned[subject] = max(SPLIT_FRACTIONS, key=lambda s: round(SPLIT_FRACTIONS[s] * total - counts[s], 9))
             counts[planned[subject]] += 1
         return {i.subject_id: planned.get(i.subject_id, Split.TRAIN) for i in items}
 
-    def _add_case(self, item: ImportItem, split: Split) -> bool:
+    def _add_case(self, item: ImportItem, split: Split, should_stop: Callable[[], bool] | None = None) -> bool:
         """Add one case; False when everything about it is known."""
-        path = Path(item.image_path).absolute()
-        digest = hash_file(path)
         with self._database.read() as connection:
             known = (
                 connection.execute(sa.select(schema.cases).where(schema.cases.c.id == item.case_id)).mappings().first()
             )
-        if known is None:
-            image = read_image(path)
-            case, geometry = _new_case(item, split, path, digest, image), image.geometry
-        else:
+        if item.conversion is not None:
+            return self._add_converted(item, split, known, should_stop)
+        path = Path(item.image_path).absolute()
+        digest = hash_file(path)
+        if known is not None:
             if known["image_hash"] != digest:
                 raise StudyError(
                     f"{path}: the study has a case {item.case_id} with another image ({known['image_path']}); "
                     "rename the file to import it as a new case"
                 )
-            case, geometry = self.case(item.case_id), self._geometry(known)
-        return self._store(item, case, geometry, is_new=known is None)
+            return self._store(item, self.case(item.case_id), self._geometry(known), is_new=False)
+        image = read_image(path)
+        return self._store(item, _new_case(item, split, path, digest, image), image.geometry, is_new=True)
+
+    def _add_converted(
+        self, item: ImportItem, split: Split, known: Any, should_stop: Callable[[], bool] | None
+    ) -> bool:
+        """Add a case whose image is written into the study first, and removed again if the case cannot be added."""
+        if item.conversion.problem:
+            raise ImageError(item.conversion.problem)
+        if known is not None:
+            if (known["source"] or {}).get("fingerprint") != item.conversion.fingerprint():
+                raise StudyError(
+                    f"{item.shown}: the study has a case {item.case_id} made of other images; "
+                    "leave it out, or import it into a study of its own"
+                )
+            return self._store(item, self.case(item.case_id), self._geometry(known), is_new=False)
+        with converted(self.folder, item, should_stop) as (image, digest, source):
+            case = _new_case(item, split, image.path, digest, image, source)
+            return self._store(item, case, image.geometry, is_new=True)
 
     def _store(self, item: ImportItem, case: Case, geometry: Geometry, *, is_new: bool) -> bool:
         entry = None
         written: list[Path] = []
         try:
-            if item.label_paths:
+            if item.has_labels:
                 labels, frames = self._reference_labels(item, case)
                 entry = self._entry(case, labels, Source.REFERENCE, frames, None, None, None)
                 known = None if is_new else self._existing(entry)
@@ -170,7 +193,7 @@ class ImportRoom(LabelRoom):
                 return False
             with self._database.write() as connection:
                 if is_new:
-                    self._insert_new(connection, case, geometry)
+                    self._insert_new(connection, case, geometry, item)
                 if entry is not None:
                     self._insert(entry, connection)
         except BaseException:
@@ -178,7 +201,7 @@ class ImportRoom(LabelRoom):
             raise
         return True
 
-    def _insert_new(self, connection: sa.Connection, case: Case, geometry: Geometry) -> None:
+    def _insert_new(self, connection: sa.Connection, case: Case, geometry: Geometry, item: ImportItem) -> None:
         """Insert case and subject; another process may have been faster with either."""
         known = connection.execute(sa.select(schema.cases.c.image_hash).where(schema.cases.c.id == case.id)).scalar()
         if known is not None:
@@ -188,7 +211,8 @@ class ImportRoom(LabelRoom):
         subjects = schema.subjects
         split = connection.execute(sa.select(subjects.c.split).where(subjects.c.id == case.subject_id)).scalar()
         if split is None:
-            connection.execute(sa.insert(subjects).values(id=case.subject_id, split=case.split.value))
+            body = {} if item.body is None else asdict(item.body)
+            connection.execute(sa.insert(subjects).values(id=case.subject_id, split=case.split.value, **body))
         self._refuse_leak(connection, case, Split(split or case.split))
         self._insert_case(connection, case, geometry)
 
@@ -211,24 +235,38 @@ class ImportRoom(LabelRoom):
         """Read an item's label files into ``(T, Z, Y, X)`` and say which frames they cover."""
         labels = np.zeros(case.shape_tzyx, np.uint8)
         frames: set[int] = set()
+        scheme = self.label_scheme
+        where = item.drawn.shown if item.drawn is not None else str(item.label_paths[0][1])
+        order = LabelOrder.confirmed(item.label_order, item.label_proposal, scheme, where)
+        if item.drawn is not None:
+            drawn, covered = item.drawn.labels(case.shape_tzyx)
+            return self._in_study_values(order, drawn, where), covered
         for frame, path in item.label_paths:
             check_grid(path, case.image_path)
             if frame is None:
-                labels = read_labels(path, expected_shape_tzyx=case.shape_tzyx, scheme=self.label_scheme)
+                labels = self._in_study_values(order, read_labels(path, expected_shape_tzyx=case.shape_tzyx), path)
                 labelled = np.flatnonzero(labels.any(axis=(1, 2, 3))).tolist()
                 frames.update(labelled if case.n_frames > 1 else [0])
                 continue
             if not 0 <= frame < case.n_frames:
                 raise LabelError(f"{path}: labels frame {frame}, {case.image_path} has 0 to {case.n_frames - 1}")
             shape = (1, *case.shape_tzyx[1:])
-            labels[frame] = read_labels(path, expected_shape_tzyx=shape, scheme=self.label_scheme)[0]
+            labels[frame] = self._in_study_values(order, read_labels(path, expected_shape_tzyx=shape)[0], path)
             frames.add(frame)
         if not frames:
             raise LabelError(f"{item.label_paths[0][1]}: holds no label at all; leave the file out or correct it")
         return labels, tuple(sorted(frames))
 
+    def _in_study_values(self, order: LabelOrder, labels: NDArray[np.uint8], where: str | Path) -> NDArray[np.uint8]:
+        if order == LabelOrder.of_study(self.label_scheme):
+            self.label_scheme.check(labels, str(where))
+            return labels
+        return order.apply(labels, str(where))
 
-def _new_case(item: ImportItem, split: Split, path: Path, digest: str, image: Image) -> Case:
+
+def _new_case(
+    item: ImportItem, split: Split, path: Path, digest: str, image: Image, source: dict[str, Any] | None = None
+) -> Case:
     details: dict[str, Any] = {"ed_frame": item.ed_frame, "es_frame": item.es_frame, "group": item.group}
     if image.data.dtype.kind not in "uif":
         raise GeometryError(f"{path}: pixels of type {image.data.dtype}; convert the image to grey values")
@@ -241,5 +279,6 @@ def _new_case(item: ImportItem, split: Split, path: Path, digest: str, image: Im
         spacing_zyx_mm=image.geometry.spacing_zyx_mm,
         shape_tzyx=image.data.shape,
         frame_interval_ms=image.frame_interval_ms,
+        source=source,
         **details,
     )

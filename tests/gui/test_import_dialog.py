@@ -108,10 +108,10 @@ def test_stopping_ends_after_the_present_image(qtbot, dialog, images, study, mon
     entered, held = threading.Event(), threading.Event()
     add = study._add_case
 
-    def slow(item, split):
+    def slow(item, split, should_stop):
         entered.set()
         held.wait(3)
-        return add(item, split)
+        return add(item, split, should_stop)
 
     monkeypatch.setattr(study, "_add_case", slow)
     qtbot.mouseClick(dialog.import_button, Qt.MouseButton.LeftButton)

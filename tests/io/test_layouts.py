@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from dicom_files import cine, save
 
 from napari_ssl.core.case import CASE_ID_PATTERN, Split
 from napari_ssl.errors import ImageError
-from napari_ssl.io.layouts import LAYOUTS, ImportItem, detect, scan
+from napari_ssl.io.layouts import LAYOUTS, ImportItem, ScanOptions, detect, scan
+from napari_ssl.io.layouts.acdc import PROPOSAL
 from napari_ssl.io.layouts.item import parse_split, sanitise_id, split_of_folder
 
 ACDC_SUBJECT = ("_4d.nii.gz", "_frame01.nii.gz", "_frame01_gt.nii.gz", "_frame09.nii.gz", "_frame09_gt.nii.gz")
@@ -31,8 +34,90 @@ def make_acdc(
     return folder
 
 
+def make_nnunet(folder: Path, **changes) -> Path:
+    """A data set of nnU-Net v2 of one channel."""
+    make(folder, "imagesTr/p1_frame01_0000.nii.gz", "labelsTr/p1_frame01.nii.gz", "imagesTs/p2_0000.nii.gz")
+    document = {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "RV": 1, "Myo": 2}, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(document | changes))
+    return folder
+
+
+def make_msd(folder: Path, **changes) -> Path:
+    """A data set of the Decathlon of two channels."""
+    make(folder, "imagesTr/p_01.nii.gz", "labelsTr/p_01.nii.gz", "imagesTs/p_02.nii.gz")
+    document = {
+        "modality": {"0": "T2", "1": "ADC"},
+        "labels": {"0": "background", "1": "PZ"},
+        "training": [{"image": "./imagesTr/p_01.nii.gz", "label": "./labelsTr/p_01.nii.gz"}],
+        "test": ["./imagesTs/p_02.nii.gz"],
+    }
+    (folder / "dataset.json").write_text(json.dumps(document | changes))
+    return folder
+
+
+def make_mnms(folder: Path, rows="A0S9,Philips,A,1,0,9,F,165,70\nB1T0,Siemens,B,2,2,11,M,,\n") -> Path:
+    """Two subjects of M&Ms with the table."""
+    make(folder, "Training/Labeled/A0S9/A0S9_sa.nii.gz", "Training/Labeled/A0S9/A0S9_sa_gt.nii.gz")
+    make(folder, "Testing/B1T0/B1T0_sa.nii.gz", "Testing/B1T0/B1T0_sa_gt.nii.gz")
+    (folder / "M&Ms_Dataset_information.csv").write_text(
+        "External code,VendorName,Vendor,Centre,ED,ES,Sex,Height,Weight\n" + rows
+    )
+    return folder
+
+
+def make_bids(folder: Path) -> Path:
+    """Two participants, one with labels in derivatives."""
+    make(folder, "sub-01/anat/sub-01_bold.nii.gz", "sub-02/ses-a/anat/sub-02_ses-a_acq-sax_cine.nii.gz")
+    make(folder, "derivatives/manual/sub-02/ses-a/anat/sub-02_ses-a_acq-sax_desc-manual_dseg.nii.gz")
+    (folder / "derivatives" / "manual" / "dseg.tsv").write_text("index\tname\n0\tbackground\n1\tRV\n3\tLV\n")
+    (folder / "participants.tsv").write_text("participant_id\tsex\theight\nsub-02\tF\t170\n")
+    return folder
+
+
+def make_sunnybrook(folder: Path) -> Path:
+    """One subject: a cine and the contours of two of its pictures."""
+    save(folder / "SC-1" / "cine", cine())
+    for number, kind in ((1, "i"), (1, "o"), (4, "i")):
+        path = folder / "SC-1" / "contours-manual" / "IRCCI-expert" / f"IM-0001-{number:04d}-{kind}contour-manual.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        outer = 3.4 if kind == "o" else 2.4
+        path.write_text(f"0.6 0.6\n{outer} 0.6\n{outer} {outer}\n0.6 {outer}\n")
+    return folder
+
+
+def make_cvi42(folder: Path) -> Path:
+    """A cine and a workspace with the contours of one of its pictures."""
+    pictures = cine()
+    save(folder / "images", pictures)
+    points = "".join(
+        f"<List:item><Point:x>{x * 4}</Point:x><Point:y>{y * 4}</Point:y></List:item>"
+        for x, y in ((0.5, 0.5), (3.5, 0.5), (3.5, 2.5), (0.5, 2.5))
+    )
+    (folder / "work.cvi42wsx").write_text(
+        f"""<?xml version="1.0"?><Workspace xmlns:Hash="h" xmlns:List="l" xmlns:Point="p">
+        <Hash:item Hash:key="ImageStates"><Hash:item Hash:key="{pictures[1][2].SOPInstanceUID}">
+        <Hash:item Hash:key="Contours"><Hash:item Hash:key="saendocardialContour">
+        <Hash:item Hash:key="Points">{points}</Hash:item><Hash:item Hash:key="SubpixelResolution">4</Hash:item>
+        </Hash:item><Hash:item Hash:key="laendocardialContour"/></Hash:item></Hash:item></Hash:item></Workspace>"""
+    )
+    return folder
+
+
 EXAMPLES = {
     "acdc": lambda folder: make_acdc(folder),
+    "ukbb": lambda folder: make(folder, "1000001/sa.nii.gz", "1000001/label_sa.nii.gz", "1000001/seg_sa.nii.gz"),
+    "ukbb-aorta": lambda folder: make(folder, "1000001/ao.nii.gz", "1000001/label_ao.nii.gz"),
+    "mnms": make_mnms,
+    "nnunet": make_nnunet,
+    "msd": make_msd,
+    "flare22": lambda folder: make(
+        folder, "images/FLARE22_Tr_0001_0000.nii.gz", "labels/FLARE22_Tr_0001.nii.gz", "new/Case_00001_0000.nii.gz"
+    ),
+    "promise12": lambda folder: make(folder, "Case00.mhd", "Case00.raw", "Case00_segmentation.mhd", "Case01.mhd"),
+    "bids": make_bids,
+    "sunnybrook": make_sunnybrook,
+    "cvi42": make_cvi42,
+    "dicom": lambda folder: save(folder, cine()),
     "plain": lambda folder: make(folder, "a.nii.gz", "a_seg.nii.gz", "b.nrrd"),
     "files": lambda folder: [make(folder, "a.nii.gz", "a_seg.nii.gz") / n for n in ("a.nii.gz", "a_seg.nii.gz")],
 }
@@ -41,9 +126,11 @@ EXAMPLES = {
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
 def test_every_layout_yields_items_that_a_study_can_take(tmp_path, name):
     source = EXAMPLES[name](tmp_path)
-    items = scan(source, name)
-    assert items == scan(source) == LAYOUTS[name](source)
+    options = ScanOptions(channel="T2" if name == "msd" else None)
+    items = scan(source, name, options)
+    assert repr(items) == repr(scan(source, options=options)) == repr(LAYOUTS[name](source, options))
     assert detect(source) == name
+    assert LAYOUTS[name].title
     for item in items:
         assert isinstance(item, ImportItem)
         assert item.image_path.is_absolute()
@@ -51,8 +138,16 @@ def test_every_layout_yields_items_that_a_study_can_take(tmp_path, name):
         assert all(path.is_file() for _, path in item.label_paths)
         assert re.fullmatch(CASE_ID_PATTERN, item.case_id)
         assert re.fullmatch(CASE_ID_PATTERN, item.subject_id)
-    assert any(item.label_paths for item in items)
+        assert item.conversion is None or not item.conversion.problem
+        assert not item.has_labels or item.label_order is None  # proposed at most, never confirmed by a layout
+    assert any(item.has_labels for item in items) or name == "dicom"
     assert len({item.case_id for item in items}) == len(items)
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYOUTS) - {"files"}))
+def test_every_layout_refuses_an_empty_folder_and_says_what_to_do(tmp_path, name):
+    with pytest.raises(ImageError, match=r"choose|cannot be read"):
+        scan(tmp_path, name)
 
 
 # ACDC
@@ -69,7 +164,7 @@ def test_acdc_counts_frames_from_one(tmp_path):
         ed_frame=0,
         es_frame=8,
         group="HCM",
-        label_scheme_hint="acdc",
+        label_proposal=PROPOSAL,
     )
 
 
@@ -187,7 +282,7 @@ def test_plain_pairs_by_name(tmp_path, image, label):
     assert item.image_path == tmp_path / image
     assert item.label_paths == ((None, tmp_path / label),)
     assert item.split is None
-    assert item.label_scheme_hint is None
+    assert item.label_proposal is None
 
 
 def test_plain_keeps_the_frames_of_a_subject_together(tmp_path):
@@ -284,7 +379,7 @@ def test_folder_that_fits_two_layouts_is_refused(tmp_path):
 
 
 def test_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(ImageError, match=r"none of its 1 files is an image.*convert DICOM"):
+    with pytest.raises(ImageError, match=r"none of its 1 files is an image.*convert"):
         scan(make(tmp_path, "IM0001.dcm"))
     for layout in ("acdc", "plain"):
         with pytest.raises(ImageError, match="choose"):
@@ -294,7 +389,7 @@ def test_folder_without_images_is_refused(tmp_path):
 def test_wrong_arguments_are_refused(tmp_path):
     make(tmp_path, "a.nii.gz")
     for arguments, message in (
-        ((tmp_path, "dicom"), "no layout 'dicom'; choose auto"),
+        ((tmp_path, "analyze"), "no layout 'analyze'; choose auto"),
         ((tmp_path / "absent",), "no such file or folder"),
         ((tmp_path / "absent", "plain"), "no such folder"),
         ((tmp_path, "files"), "is a folder"),

@@ -19,12 +19,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_ssl.core.case import Split
+from napari_ssl.core.label_order import LabelProposal
+from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.errors import ImageError
 from napari_ssl.io.layouts.item import ImportItem, parse_split, sanitise_id, split_of_folder
 
-__all__ = ["CASES_FILE", "case_table", "scan_acdc", "subject_folders"]
+__all__ = ["CASES_FILE", "PROPOSAL", "case_table", "scan_acdc", "subject_folders"]
 
 CASES_FILE = "cases.csv"
+
+PROPOSAL = LabelProposal.of_scheme(PRESETS["acdc"], "ACDC (Bernard et al., IEEE TMI 2018)")
 
 _SUFFIX = r"\.nii(?:\.gz)?"
 
@@ -148,7 +152,7 @@ def _frame(text: str | None, where: str) -> int | None:
 def _subject_items(folder: Path, subject: str, facts: _Facts) -> list[ImportItem]:
     images, labels = _frame_files(folder, ""), _frame_files(folder, "_gt")
     cine, cine_labels = (_single(folder, f"{folder.name}_4d{kind}") for kind in ("", "_gt"))
-    common = {"subject_id": subject, "group": facts.group, "split": facts.split, "label_scheme_hint": "acdc"}
+    common = {"subject_id": subject, "group": facts.group, "split": facts.split, "label_proposal": PROPOSAL}
     if cine is not None:
         return [
             ImportItem(

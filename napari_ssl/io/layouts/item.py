@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_ssl.core.case import CASE_ID_PATTERN, Split
+from napari_ssl.core.label_order import LabelOrder, LabelProposal
 from napari_ssl.errors import ImageError
+from napari_ssl.io.conversion import Body, Conversion, Drawn
 
 __all__ = ["ImportItem", "parse_split", "sanitise_id", "split_of_folder"]
 
@@ -41,8 +43,16 @@ class ImportItem:
         E.g. the diagnosis.
     split : Split or None
         Where the folder states it.
-    label_scheme_hint : str or None
-        Label scheme that the layout's publisher documents; never applied by itself, the study's scheme counts.
+    label_proposal : LabelProposal or None
+        What the layout's publisher documents about label values; None where nobody does, the study's scheme then holds.
+    label_order : LabelOrder or None
+        What the user confirmed about them.
+    conversion : Conversion or None
+        What makes an image of sources that a study cannot use as they lie; `image_path` is then one of these.
+    drawn : Drawn or None
+        Labels that are no label maps, e.g. contours; instead of `label_paths`.
+    body : Body or None
+        What the source says about the subject's body, where it may be kept.
     """
 
     subject_id: str
@@ -53,7 +63,11 @@ class ImportItem:
     es_frame: int | None = None
     group: str | None = None
     split: Split | None = None
-    label_scheme_hint: str | None = None
+    label_proposal: LabelProposal | None = None
+    label_order: LabelOrder | None = None
+    conversion: Conversion | None = None
+    drawn: Drawn | None = None
+    body: Body | None = None
 
     def __post_init__(self) -> None:
         for what in ("subject_id", "case_id"):
@@ -62,6 +76,16 @@ class ImportItem:
                     f"{self.image_path}: {what} {getattr(self, what)!r} needs 1 to 80 letters, digits, '_', '-', '.', "
                     "beginning with a letter or digit; rename the file"
                 )
+
+    @property
+    def shown(self) -> str:
+        """What messages call the image; of converted ones, names no patient."""
+        return str(self.image_path) if self.conversion is None else self.conversion.shown
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether labels come with it."""
+        return bool(self.label_paths) or self.drawn is not None
 
 
 def sanitise_id(text: str) -> str:

@@ -21,7 +21,7 @@ from napari_ssl.errors import ImageError
 from napari_ssl.io.layouts.item import ImportItem, sanitise_id, split_of_folder
 from napari_ssl.io.reading import SUFFIXES, is_image_name
 
-__all__ = ["image_files", "pair", "scan_plain", "stem"]
+__all__ = ["image_files", "pair", "scan_plain", "stem", "subject_of"]
 
 _LABEL_WORDS = {
     "gt",
@@ -126,15 +126,20 @@ def _by_key(named: Sequence[_Named], what: str) -> dict[tuple[str, ...], _Named]
 def _item(image: _Named, label: _Named | None, split_names: set[str]) -> ImportItem:
     name = stem(image.path)
     split: Split | None = split_of_folder(image.split_folders, split_names)
-    while (shorter := _PHASE.sub("", name)) and shorter != name:
-        name = shorter
     return ImportItem(
-        subject_id=sanitise_id("_".join(image.folders) or name),
+        subject_id=sanitise_id("_".join(image.folders) or subject_of(name)),
         case_id=sanitise_id("_".join((*image.folders, stem(image.path)))),
         image_path=image.path,
         label_paths=((None, label.path),) if label else (),
         split=split,
     )
+
+
+def subject_of(name: str) -> str:
+    """Return a case's name without frames and phases at its end."""
+    while (shorter := _PHASE.sub("", name)) and shorter != name:
+        name = shorter
+    return name
 
 
 def _unique(items: list[ImportItem]) -> list[ImportItem]:

@@ -1,0 +1,1 @@
+"""Contours that other programs drew: read, and filled to label maps."""
