@@ -13,12 +13,14 @@ from napari_ssl.errors import DecisionError
 
 __all__ = [
     "DEFAULT_REJECT_REASONS",
+    "STATE_OF",
     "Decision",
     "PlaceJudgement",
     "PlaceVerdict",
     "ReviewState",
     "Verdict",
     "review_state",
+    "standing_decisions",
     "standing_place_verdicts",
 ]
 
@@ -57,7 +59,7 @@ class ReviewState(StrEnum):
     SUPERSEDED = "superseded"
 
 
-_STATE_OF = {
+STATE_OF = {
     Verdict.ACCEPT: ReviewState.ACCEPTED,
     Verdict.CORRECT: ReviewState.CORRECTED,
     Verdict.REJECT: ReviewState.REJECTED,
@@ -129,6 +131,12 @@ class Decision:
             raise DecisionError(f"case {self.case_id}: taking back, and only that, names the decision it takes back")
 
 
+def standing_decisions(decisions: Sequence[Decision]) -> list[Decision]:
+    """Return the decisions that are not taken back, in their order, without those that take back."""
+    retracted = {d.retracts_id for d in decisions if d.verdict is Verdict.TAKE_BACK}
+    return [d for d in decisions if d.verdict is not Verdict.TAKE_BACK and d.id not in retracted]
+
+
 def review_state(
     decisions: Sequence[Decision], *, proposal_id: int | None, has_edits: bool = False
 ) -> tuple[ReviewState, Decision | None]:
@@ -144,13 +152,12 @@ def review_state(
     has_edits : bool
         Unsaved strokes lie in the journal.
     """
-    retracted = {d.retracts_id for d in decisions if d.verdict is Verdict.TAKE_BACK}
-    standing = [d for d in decisions if d.verdict is not Verdict.TAKE_BACK and d.id not in retracted]
+    standing = standing_decisions(decisions)
     if standing:
         last = standing[-1]
         keeps = last.verdict in (Verdict.ACCEPT, Verdict.CORRECT)
         if keeps or proposal_id is None or last.segmentation_id >= proposal_id:
-            return _STATE_OF[last.verdict], last
+            return STATE_OF[last.verdict], last
         return (ReviewState.IN_PROGRESS if has_edits else ReviewState.SUPERSEDED), None
     return (ReviewState.IN_PROGRESS if has_edits else ReviewState.UNREVIEWED), None
 

@@ -8,24 +8,29 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
+from napari_ssl.core.consensus import ReaderView, reader_view, study_view
+from napari_ssl.core.decision import Decision, ReviewState, Verdict
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.errors import DecisionError, UnknownCaseError
 from napari_ssl.study import schema
 from napari_ssl.study.base import now
 from napari_ssl.study.journal import EditJournal
-from napari_ssl.study.stored_labels import PROPOSALS, StoredLabelRoom
+from napari_ssl.study.reading_tasks import ReadingTaskRoom
+from napari_ssl.study.stored_labels import PROPOSALS
 
 __all__ = ["DecisionRoom"]
 
 _TABLE = schema.decisions
 
 
-class DecisionRoom(StoredLabelRoom):
+class DecisionRoom(ReadingTaskRoom):
     """Record decisions and say what they amount to."""
 
     def record(self, decision: Decision) -> Decision:
         """Append a decision and return it with its number.
+
+        Where a planned read of this reader waits for a verdict on that version (or on a correction of it), the decision
+        answers it and says so in `task_id` and `reading`.
 
         Raises
         ------
@@ -43,7 +48,12 @@ class DecisionRoom(StoredLabelRoom):
             _check_decision(decision, segmentation, case.n_frames, case.n_slices)
             if decision.retracts_id is not None:
                 self._check_retraction(connection, decision)
-            values = {**dataclasses.asdict(decision), "verdict": decision.verdict.value}
+            else:
+                task = self._task_of(connection, decision, segmentation)
+                if task is not None:
+                    decision = dataclasses.replace(decision, task_id=task.id, reading=task.kind)
+            reading = None if decision.reading is None else decision.reading.value
+            values = {**dataclasses.asdict(decision), "verdict": decision.verdict.value, "reading": reading}
             values.update(frames=list(decision.frames), slices=list(decision.slices))
             del values["id"]
             key = connection.execute(sa.insert(_TABLE).values(values)).inserted_primary_key
@@ -81,20 +91,53 @@ class DecisionRoom(StoredLabelRoom):
             return [_as_decision(row) for row in connection.execute(query).mappings()]
 
     def review_state(self, case_id: str, reader: str | None = None) -> tuple[ReviewState, Decision | None]:
-        """Return the state of a case for one reader (None: all readers together) and the decision that stands."""
+        """Return the state of a case for one reader (None: all readers together) and the decision that stands.
+
+        See `napari_ssl.core.consensus` for what several readers' decisions amount to.
+        """
+        if reader is not None:
+            view = self.reader_view(case_id, reader)
+            return view.state, view.standing
         proposal = self.proposal(case_id)
-        return review_state(
+        found = study_view(
+            self.decisions(case_id),
+            proposal_id=None if proposal is None else proposal.id,
+            has_edits=case_id in EditJournal.cases_with_edits(self.folder, None),
+        )
+        return found.state, found.standing
+
+    def reader_view(self, case_id: str, reader: str) -> ReaderView:
+        """Return what a reader is shown of a case, the planned read that is open included."""
+        proposal = self.proposal(case_id)
+        return reader_view(
             self.decisions(case_id, reader=reader),
+            self.reading_tasks(case_id=case_id, reader=reader),
             proposal_id=None if proposal is None else proposal.id,
             has_edits=case_id in EditJournal.cases_with_edits(self.folder, reader),
         )
 
+    def visible_decisions(self, case_id: str, reader: str) -> list[Decision]:
+        """Return the history of a case as a reader may see it: in a blind read nothing of what was decided before."""
+        view = self.reader_view(case_id, reader)
+        decisions = self.decisions(case_id)
+        if not view.is_blind:
+            return decisions
+        own = {d.id for d in decisions if d.task_id == view.task.id}
+        return [d for d in decisions if d.id in own or d.retracts_id in own]
+
     def current(self, case_id: str, reader: str | None = None) -> Segmentation | None:
         """Return the labels that the review shows.
 
-        The version that a standing ACCEPT or CORRECT is about, else the newest proposal, else the reference.
+        The version of a planned read that is open, else the one that a standing ACCEPT or CORRECT is about, else the
+        newest proposal, else the reference.
         """
-        _, standing = self.review_state(case_id, reader)
+        if reader is None:
+            _, standing = self.review_state(case_id)
+        else:
+            view = self.reader_view(case_id, reader)
+            standing = view.standing
+            if view.task is not None:
+                return self.segmentation(view.task.segmentation_id)
         if standing is not None and standing.verdict in (Verdict.ACCEPT, Verdict.CORRECT):
             return self.segmentation(standing.segmentation_id)
         return self.proposal(case_id) or self.reference(case_id)

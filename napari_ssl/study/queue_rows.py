@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from napari_ssl.core.case import Split
-from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
+from napari_ssl.core.consensus import ReaderView, reader_view, study_view
+from napari_ssl.core.decision import Decision, ReviewState, Verdict
+from napari_ssl.core.reading import ReadingTask
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import StudyError
 from napari_ssl.study import schema
@@ -18,6 +20,7 @@ from napari_ssl.study.base import plain_json
 from napari_ssl.study.classifiers import ClassifierRoom, read_scores
 from napari_ssl.study.decisions import DecisionRoom
 from napari_ssl.study.journal import EditJournal
+from napari_ssl.study.reading_tasks import read_tasks
 from napari_ssl.study.stored_labels import PROPOSALS
 
 __all__ = ["QueueRoom", "QueueRow"]
@@ -33,7 +36,7 @@ class QueueRow:
     group : str or None
     split : Split
     state : ReviewState
-        For the reader that was asked for.
+        For the reader that was asked for, else for all together (`napari_ssl.core.consensus`).
     mean_confidence : float or None
         Of the labels that the review shows, 0 to 1; None for those that a person painted.
     lv_ef, rv_ef : float or None
@@ -61,6 +64,10 @@ class QueueRow:
         None without either.
     n_flags : int or None
         How many rules the newest proposal breaks; None where the rules were not asked.
+    task : str or None
+        The kind of a planned read that is open and that the reader may know of; blind ones look like any other case.
+    is_disputed : bool
+        Readers differ on the labels, and nobody has adjudicated.
     """
 
     case_id: str
@@ -82,6 +89,8 @@ class QueueRow:
     probability_good: float | None = None
     is_flagged: bool | None = None
     n_flags: int | None = None
+    task: str | None = None
+    is_disputed: bool = False
 
 
 class QueueRoom(DecisionRoom, ClassifierRoom):
@@ -142,10 +151,12 @@ class QueueRoom(DecisionRoom, ClassifierRoom):
             cases = _rows(connection, _CASES)
             versions = _rows(connection, _VERSIONS)
             rounds = {row.id: row.round for row in _rows(connection, _MODELS)}
-            events = [Decision(**row) for row in connection.execute(_DECISIONS).mappings()]
-        by_case: dict[str, list[Decision]] = defaultdict(list)
-        for decision in events:
-            by_case[decision.case_id].append(decision)
+            by_case: dict[str, list[Decision]] = defaultdict(list)
+            for row in connection.execute(_DECISIONS).mappings():
+                by_case[row["case_id"]].append(Decision(**row))
+            tasks: dict[str, list[ReadingTask]] = defaultdict(list)
+            for task in [] if reader is None else read_tasks(connection, reader=reader):
+                tasks[task.case_id].append(task)
         proposals: dict[str, Any] = {}
         references: dict[str, Any] = {}
         for row in versions:  # oldest first: the newest stays
@@ -159,9 +170,10 @@ class QueueRoom(DecisionRoom, ClassifierRoom):
         for case in cases:
             proposal = proposals.get(case.id)
             decisions = by_case.get(case.id, [])
-            row = _queue_row(
-                case, proposal, references.get(case.id), decisions, reader, case.id in edited, by_id, rounds
-            )
+            opinion = _opinion(decisions, reader, tasks.get(case.id, ()), proposal and proposal.id, case.id in edited)
+            if opinion.view.task is not None:  # what is to be read is what is shown
+                proposal = by_id[opinion.view.task.segmentation_id]
+            row = _queue_row(case, proposal, references.get(case.id), opinion, by_id, rounds)
             score = scores.get(row.proposal_id)
             result.append(_judged(row, proposal, score))
         return result
@@ -199,29 +211,52 @@ def _rows(connection: sa.Connection, query: sa.Select) -> list[Any]:
     return list(connection.execute(query))
 
 
+@dataclass(frozen=True, slots=True)
+class _Opinion:
+    """What the reader is shown, who decided last for all, and whether readers differ."""
+
+    view: ReaderView
+    reader: str | None
+    is_disputed: bool
+
+
+def _opinion(
+    decisions: list[Decision],
+    reader: str | None,
+    tasks: Sequence[ReadingTask],
+    proposal_id: int | None,
+    has_edits: bool,
+) -> _Opinion:
+    if not decisions and not tasks:
+        state = ReviewState.IN_PROGRESS if has_edits else ReviewState.UNREVIEWED
+        return _Opinion(ReaderView(state=state, standing=None), None, False)
+    together = study_view(decisions, proposal_id=proposal_id, has_edits=has_edits)
+    if reader is None:
+        view = ReaderView(state=together.state, standing=together.standing)
+    else:
+        own = [d for d in decisions if d.reader == reader]
+        view = reader_view(own, tasks, proposal_id=proposal_id, has_edits=has_edits)
+    return _Opinion(view, together.standing and together.standing.reader, together.is_disputed)
+
+
 def _queue_row(
     case: Any,
     proposal: Any,
     reference: Any,
-    decisions: list[Decision],
-    reader: str | None,
-    has_edits: bool,
+    opinion: _Opinion,
     by_id: Mapping[int, Any],
     rounds: Mapping[str, int],
 ) -> QueueRow:
-    proposal_id = None if proposal is None else proposal.id
-    own = decisions if reader is None else [d for d in decisions if d.reader == reader]
-    state, standing = review_state(own, proposal_id=proposal_id, has_edits=has_edits)
-    anyone = standing if len(own) == len(decisions) else review_state(decisions, proposal_id=proposal_id)[1]
+    view, standing = opinion.view, opinion.view.standing
     shown = proposal or reference
-    if standing is not None and standing.verdict in (Verdict.ACCEPT, Verdict.CORRECT):
+    if view.task is None and standing is not None and standing.verdict in (Verdict.ACCEPT, Verdict.CORRECT):
         shown = by_id[standing.segmentation_id]
     return QueueRow(
         case_id=case.id,
         subject_id=case.subject_id,
         group=case.group,
         split=Split(case.split),
-        state=state,
+        state=view.state,
         mean_confidence=shown and shown.mean_confidence,
         lv_ef=shown and shown.lv_ef,
         rv_ef=shown and shown.rv_ef,
@@ -229,8 +264,10 @@ def _queue_row(
         foreground_fraction=proposal and proposal.foreground_fraction,
         model_id=proposal and proposal.model_id,
         round=proposal and rounds.get(proposal.model_id),
-        reader_of_decision=anyone and anyone.reader,
-        has_reference=reference is not None,
-        proposal_id=proposal_id,
+        reader_of_decision=None if view.is_blind else opinion.reader,
+        has_reference=reference is not None and not view.is_blind,
+        proposal_id=proposal and proposal.id,
         n_flags=proposal and proposal.n_flags,
+        task=None if view.task is None or view.is_blind else view.task.kind.value,
+        is_disputed=opinion.is_disputed and not view.is_blind,
     )
