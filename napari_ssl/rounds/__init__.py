@@ -16,15 +16,9 @@ from __future__ import annotations
 
 from napari_ssl.rounds.adoption import adopt, adopt_parked, hand_in_decisions
 from napari_ssl.rounds.execution import ParkedForReview, StoppedByRequest, execute
-from napari_ssl.rounds.orders import (
-    TrainingSetCounts,
-    cases_to_label,
-    count_training_set,
-    evaluation_spec,
-    prediction_spec,
-    training_spec,
-)
+from napari_ssl.rounds.orders import evaluation_spec, prediction_spec, training_spec
 from napari_ssl.rounds.policy_review import review_by_policy
+from napari_ssl.rounds.training_set import TrainingSetCounts, cases_to_label, count_training_set
 
 __all__ = [
     "ParkedForReview",

@@ -19,7 +19,8 @@ from napari_ssl.errors import SpecError
 from napari_ssl.io.documents import read_document
 from napari_ssl.io.images import hash_file
 from napari_ssl.rounds.comparison_plan import Arm, ComparisonPlan
-from napari_ssl.rounds.orders import qc_reference, training_items, training_spec
+from napari_ssl.rounds.orders import qc_reference, training_spec
+from napari_ssl.rounds.training_set import training_items
 from napari_ssl.study.study import Study
 
 __all__ = ["Unit", "draw_labelled", "make_units", "read_unit"]

@@ -1,14 +1,12 @@
-"""From the state of a study to an order: which cases enter a training, with which labels and why."""
+"""From the state of a study to an order: models to begin with, parameters, and the items of `training_set`."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from napari_ssl.core.case import Case, Split
+from napari_ssl.core.case import Split
 from napari_ssl.core.catalogue import (
     DEPLOYABLE,
     POLICIES,
@@ -18,165 +16,35 @@ from napari_ssl.core.catalogue import (
     preset_values,
     why_not_together,
 )
-from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.preprocessing import changed_preprocessing
 from napari_ssl.core.quality import curve_kind
-from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.core.training import (
     PredictionSpec,
     Preprocessing,
     QcReference,
     Role,
     StartModel,
-    TrainingItem,
     TrainingSpec,
 )
 from napari_ssl.errors import CheckpointError, SpecError, UnknownCaseError
-from napari_ssl.rounds.left_out import without_wrong_frames, wrong_frames
+from napari_ssl.rounds.training_set import (
+    cases_to_label,
+    kept_items,
+    make_item,
+    reference_items,
+    standing_of,
+)
 from napari_ssl.study.models import CONFIDENCE_FILE
 from napari_ssl.study.study import Study
 
 __all__ = [
-    "TrainingSetCounts",
-    "cases_to_label",
-    "count_training_set",
     "evaluation_spec",
     "prediction_spec",
     "qc_reference",
     "start_model",
-    "training_items",
     "training_spec",
 ]
-
-_FINAL = {Verdict.ACCEPT: Role.ACCEPTED, Verdict.CORRECT: Role.CORRECTED}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSetCounts:
-    """How many cases would enter a training now, by role, how many are left out, and frames of the others that are."""
-
-    labelled: int = 0
-    accepted: int = 0
-    corrected: int = 0
-    unlabelled: int = 0
-    rejected_left_out: int = 0
-    wrong_frames: int = 0
-    validation: int = 0
-    test: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """What stands about the cases of a study: labels and the newest decision of any reader."""
-
-    segmentations: Mapping[int, Segmentation]
-    reference: Mapping[str, Segmentation]
-    state: Mapping[str, ReviewState]
-    decision: Mapping[str, Decision | None]
-    wrong: Mapping[int, frozenset[int]]
-
-
-def _standing(study: Study) -> _Standing:
-    segmentations = {s.id: s for s in study.segmentations()}
-    reference: dict[str, Segmentation] = {}
-    proposal: dict[str, int] = {}
-    for s in segmentations.values():
-        if s.source is Source.REFERENCE:
-            reference[s.case_id] = s
-        elif s.source in (Source.MODEL, Source.REFINED):
-            proposal[s.case_id] = max(s.id, proposal.get(s.case_id, 0))
-    by_reader: dict[str, dict[str, list[Decision]]] = defaultdict(lambda: defaultdict(list))
-    for d in study.decisions():
-        by_reader[d.case_id][d.reader].append(d)
-    state: dict[str, ReviewState] = {}
-    decision: dict[str, Decision | None] = {}
-    for case_id, readers in by_reader.items():
-        found = [review_state(list(ds), proposal_id=proposal.get(case_id)) for ds in readers.values()]
-        with_decision = [(s, d) for s, d in found if d is not None]
-        state[case_id], decision[case_id] = (
-            max(with_decision, key=lambda pair: (pair[1].decided_at, pair[1].id)) if with_decision else found[0]
-        )
-    return _Standing(segmentations, reference, state, decision, wrong_frames(study.place_verdicts()))
-
-
-def _item(
-    study: Study, case: Case, role: Role, segmentation: Segmentation | None = None, proposed_by: str | None = None
-) -> TrainingItem:
-    return TrainingItem(
-        case_id=case.id,
-        subject_id=case.subject_id,
-        image_path=case.image_path,
-        image_hash=case.image_hash,
-        spacing_zyx_mm=case.spacing_zyx_mm,
-        frames=segmentation.frames if segmentation else tuple(range(case.n_frames)),
-        role=role,
-        label_path=str(study.folder / segmentation.label_path) if segmentation else None,
-        label_hash=segmentation.label_hash if segmentation else None,
-        ed_frame=case.ed_frame,
-        es_frame=case.es_frame,
-        frame_interval_ms=case.frame_interval_ms,
-        group=case.group,
-        proposed_by=proposed_by,
-    )
-
-
-def _proposer(segmentation: Segmentation, segmentations: Mapping[int, Segmentation]) -> str | None:
-    """The model that proposed these labels, or what they were corrected from."""
-    while segmentation.model_id is None and segmentation.parent_id is not None:
-        segmentation = segmentations[segmentation.parent_id]
-    return segmentation.model_id
-
-
-def _training_item(study: Study, case: Case, standing: _Standing) -> TrainingItem | None:
-    """The item of a training case; None when a reader rejected it (it comes back with the next proposal).
-
-    Frames of accepted or corrected labels that were judged wrong are left out.
-    """
-    decision = standing.decision.get(case.id)
-    if decision is not None and decision.verdict in _FINAL:
-        labels = without_wrong_frames(standing.segmentations[decision.segmentation_id], standing.wrong)
-        if labels is None:  # every frame was judged wrong
-            return None
-        proposer = _proposer(labels, standing.segmentations)
-        return _item(study, case, _FINAL[decision.verdict], labels, proposer)
-    if case.id in standing.reference:
-        return _item(study, case, Role.LABELLED, standing.reference[case.id])
-    if standing.state.get(case.id) is ReviewState.REJECTED:
-        return None
-    return _item(study, case, Role.UNLABELLED)
-
-
-def _reference_items(study: Study, split: Split, standing: _Standing) -> tuple[TrainingItem, ...]:
-    return tuple(
-        _item(study, case, Role.LABELLED, standing.reference[case.id])
-        for case in study.cases(split=split)
-        if case.id in standing.reference
-    )
-
-
-def count_training_set(study: Study) -> TrainingSetCounts:
-    """Count what `training_spec` would take now."""
-    standing = _standing(study)
-    items = [_training_item(study, case, standing) for case in study.cases(split=Split.TRAIN)]
-    roles = [i.role for i in items if i is not None]
-    return TrainingSetCounts(
-        labelled=roles.count(Role.LABELLED),
-        accepted=roles.count(Role.ACCEPTED),
-        corrected=roles.count(Role.CORRECTED),
-        unlabelled=roles.count(Role.UNLABELLED),
-        rejected_left_out=items.count(None),
-        wrong_frames=_n_wrong_frames(items, standing),
-        validation=len(_reference_items(study, Split.VALIDATION, standing)),
-        test=len(_reference_items(study, Split.TEST, standing)),
-    )
-
-
-def _n_wrong_frames(items: Sequence[TrainingItem | None], standing: _Standing) -> int:
-    """Count the frames that stay out of accepted and corrected labels because they were judged wrong."""
-    decided = {d.case_id: d.segmentation_id for d in standing.decision.values() if d is not None}
-    entering = [i for i in items if i is not None and i.role in _FINAL.values()]
-    return sum(len(standing.segmentations[decided[i.case_id]].frames) - len(i.frames) for i in entering)
 
 
 def start_model(study: Study, model_id: str | None = None) -> StartModel:
@@ -323,8 +191,8 @@ def training_spec(
             f"network {network} takes images of {' or '.join(map(str, network_entry.dimensions))} dimensions, the "
             f"preprocessing has {preprocessing.dimensions}; choose another network, or change dimensions"
         )
-    standing = _standing(study)
-    kept = _kept_items(study, standing, labelled_only)
+    standing = standing_of(study)
+    kept = kept_items(study, standing, labelled_only)
     if not entry.uses_unlabelled:
         kept = [i for i in kept if i.role.has_labels]
     start = _matching_start(study, network, network_values, preprocessing)
@@ -340,8 +208,8 @@ def training_spec(
         label_scheme=study.label_scheme,
         preprocessing=preprocessing,
         items=tuple(kept),
-        validation=_reference_items(study, Split.VALIDATION, standing),
-        evaluation=_reference_items(study, Split.TEST, standing),
+        validation=reference_items(study, Split.VALIDATION, standing),
+        evaluation=reference_items(study, Split.TEST, standing),
         start=start,
         qc=qc_reference(study) if entry.uses_qc or policy == "qc" else None,
         crf=crf,
@@ -349,38 +217,6 @@ def training_spec(
         device=device,
         round=study.next_round(),
     )
-
-
-def training_items(study: Study, labelled_only: Sequence[str] | None = None) -> tuple[TrainingItem, ...]:
-    """Return what the training cases bring now, with labels or without; `labelled_only` as in `training_spec`."""
-    return tuple(_kept_items(study, _standing(study), labelled_only))
-
-
-def _kept_items(study: Study, standing: _Standing, labelled_only: Sequence[str] | None) -> list[TrainingItem]:
-    cases = study.cases(split=Split.TRAIN)
-    kept = [i for i in (_training_item(study, case, standing) for case in cases) if i is not None]
-    return kept if labelled_only is None else _restrict(kept, labelled_only, {c.id: c.n_frames for c in cases})
-
-
-def _restrict(items: list[TrainingItem], keep: Sequence[str], n_frames: Mapping[str, int]) -> list[TrainingItem]:
-    """Labels of all other cases are left out, accepted and corrected ones too: a model made those, taught by whom?"""
-    labelled = {i.case_id for i in items if i.role is Role.LABELLED}
-    for case_id in keep:
-        if case_id not in labelled:
-            raise SpecError(f"case {case_id}: not a labelled training case; labelled are {', '.join(sorted(labelled))}")
-    return [
-        i
-        if not i.role.has_labels or i.case_id in keep
-        else dataclasses.replace(
-            i,
-            role=Role.UNLABELLED,
-            label_path=None,
-            label_hash=None,
-            proposed_by=None,
-            frames=tuple(range(n_frames[i.case_id])),
-        )
-        for i in items
-    ]
 
 
 def _scoring_reference(study: Study) -> QcReference | None:
@@ -426,13 +262,13 @@ def prediction_spec(
     return PredictionSpec(
         model=model,
         label_scheme=study.label_scheme,
-        items=tuple(_item(study, c, Role.UNLABELLED) for c in chosen),
+        items=tuple(make_item(study, c, Role.UNLABELLED) for c in chosen),
         crf=dataclasses.asdict(CRFParameters()) if crf else None,
         keep_largest_component=keep_largest_component,
         confidence=kinds[0],
         also=kinds[1:],
         members=members,
-        calibration=_reference_items(study, Split.VALIDATION, _standing(study)) if members else (),
+        calibration=reference_items(study, Split.VALIDATION, standing_of(study)) if members else (),
         memory_limit_mb=memory_limit_mb,
         qc=_scoring_reference(study),
         rule_limits=study.rule_limits.changed(),
@@ -441,25 +277,6 @@ def prediction_spec(
         device=device,
         round=study.next_round(),
     )
-
-
-def cases_to_label(study: Study, cases: Sequence[str] | None = None) -> list[str]:
-    """Return the cases named, or every training case that no person has labelled or decided.
-
-    Raises
-    ------
-    SpecError
-        Nothing is left to label.
-    """
-    if cases is not None:
-        return list(cases)
-    standing = _standing(study)
-    final = {c for c, d in standing.decision.items() if d is not None and d.verdict in _FINAL}
-    known = standing.reference.keys() | final
-    chosen = [c.id for c in study.cases(split=Split.TRAIN) if c.id not in known]
-    if not chosen:
-        raise SpecError("every training case has labels or a decision; import more images or name cases")
-    return chosen
 
 
 def _kinds(model: StartModel, members: Sequence[StartModel]) -> tuple[str, ...]:
@@ -478,7 +295,7 @@ def evaluation_spec(
 ) -> PredictionSpec:
     """Make the order to compare a model with the expert's labels of a split."""
     split = Split(split)
-    items = _reference_items(study, split, _standing(study))
+    items = reference_items(study, split, standing_of(study))
     if not items:
         raise SpecError(f"study {study.name}: no case with expert labels in the split {split}")
     return PredictionSpec(

@@ -16,7 +16,7 @@ from napari_ssl.errors import CheckpointError, LabelError, SpecError, StudyError
 from napari_ssl.measures.evaluation import compare
 from napari_ssl.rounds.comparison_table import clinical_table, score_table
 from napari_ssl.rounds.drift import study_drift
-from napari_ssl.rounds.orders import count_training_set
+from napari_ssl.rounds.training_set import count_training_set
 from napari_ssl.study.study import Study
 
 __all__ = ["SPLITS", "summarise_round"]

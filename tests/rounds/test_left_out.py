@@ -13,7 +13,7 @@ from napari_ssl.core.decision import PlaceVerdict, Verdict
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.core.segmentation import Source
 from napari_ssl.core.training import Role
-from napari_ssl.rounds.orders import count_training_set, training_items
+from napari_ssl.rounds.training_set import count_training_set, training_items
 from napari_ssl.study.study import Study
 from napari_ssl.training.item_labels import read_item_labels
 
