@@ -144,9 +144,10 @@ class _Pool:
         while waiting or any(worker.cases for worker in self._workers):
             if should_stop():
                 return False
-            for worker in self._workers:
-                while waiting and len(worker.cases) < _AT_ONCE:
-                    worker.give(waiting.popleft())
+            for n_cases in range(_AT_ONCE):  # one each first
+                for worker in self._workers:
+                    if waiting and len(worker.cases) == n_cases:
+                        worker.give(waiting.popleft())
             try:
                 worker, answer = self._answers.get(timeout=_POLL_S)
             except queue.Empty:

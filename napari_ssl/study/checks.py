@@ -17,7 +17,7 @@ from napari_ssl.study.confidence_maps import further_maps
 from napari_ssl.study.jobs import SPEC_FILE, JobRoom
 from napari_ssl.study.journal import JOURNAL_SUFFIX
 from napari_ssl.study.models import CARD_FILE, WEIGHTS_FILE, ModelRoom
-from napari_ssl.study.queue_rows import QueueRoom
+from napari_ssl.study.overview import OverviewRoom
 from napari_ssl.study.storage import inside
 
 __all__ = ["CheckRoom", "Finding", "Severity"]
@@ -47,7 +47,7 @@ class Finding:
     path: str | None = None
 
 
-class CheckRoom(QueueRoom, ModelRoom, JobRoom):
+class CheckRoom(OverviewRoom, ModelRoom, JobRoom):
     """Check and count."""
 
     def check(self, *, progress: Progress | None = None) -> list[Finding]:
@@ -88,20 +88,13 @@ class CheckRoom(QueueRoom, ModelRoom, JobRoom):
 
     def status(self) -> dict[str, Any]:
         """Return counts: cases by split and by state of review (all readers together), models, jobs, the round."""
-        rows = self.queue_rows()
         promoted = self.promoted()
         return {
             "name": self.name,
             "folder": str(self.folder),
             "read_only": not self._database.may_be_written(),
             "label_scheme": self.label_scheme.to_dict(),
-            "n_cases": len(rows),
-            "n_subjects": len({row.subject_id for row in rows}),
-            "cases_by_split": {s.value: sum(row.split is s for row in rows) for s in Split},
-            "cases_by_state": dict(Counter(row.state.value for row in rows)),
-            "n_with_reference": sum(row.has_reference for row in rows),
-            "n_with_proposal": sum(row.proposal_id is not None for row in rows),
-            "n_decisions": len(self.decisions()),
+            **self.case_counts(),
             "models": [{"id": m.id, "state": m.state.value, "round": m.round} for m in self.models()],
             "promoted": None if promoted is None else promoted.id,
             "jobs_by_state": dict(Counter(job.state.value for job in self.jobs())),

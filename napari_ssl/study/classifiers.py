@@ -193,9 +193,15 @@ class ClassifierRoom(StoredLabelRoom):
         connection.execute(sa.insert(schema.qc_classifier_events).values(values))
 
 
+_MANY = 10_000
+"""More values than that are not listed in a query."""
+
+
 def read_scores(connection: sa.Connection, in_use: Collection[str], wanted: set[int] | None = None) -> dict[int, Score]:
     """Return scores by label version; the classifiers in use come before those that scored later."""
     query = sa.select(_SCORES, _TABLE.c.threshold).join(_TABLE).order_by(_SCORES.c.scored_at)
+    if wanted is not None and len(wanted) <= _MANY:
+        query = query.where(_SCORES.c.segmentation_id.in_(wanted))
     found: dict[int, Score] = {}
     for row in connection.execute(query):
         number = row.segmentation_id

@@ -17,7 +17,7 @@ from napari_ssl.study.schema import GUARDED_TABLES
 
 __all__ = ["BUSY_TIMEOUT_S", "REVISIONS", "Database"]
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Known states of the tables, oldest first; the last is what this version writes."""
 BUSY_TIMEOUT_S = 30.0
 

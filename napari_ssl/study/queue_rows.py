@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,16 +143,19 @@ class QueueRoom(DecisionRoom, ClassifierRoom):
             found.update({row.id: row.measures["flags"] for row in connection.execute(broken)})
         return found
 
-    def queue_rows(self, reader: str | None = None) -> list[QueueRow]:
-        """Return a row for every case, in the order of their identifiers, for one reader (None: all together)."""
+    def queue_rows(self, reader: str | None = None, case_ids: Collection[str] | None = None) -> list[QueueRow]:
+        """Return a row for every case, in the order of their identifiers, for one reader (None: all together).
+
+        `case_ids`, a few thousand at most, asks for these cases alone.
+        """
         in_use = self._classifiers_in_use()
         with self._database.read() as connection:
-            scores = read_scores(connection, in_use)
-            cases = _rows(connection, _CASES)
-            versions = _rows(connection, _VERSIONS)
+            cases = _rows(connection, _of(_CASES, schema.cases.c.id, case_ids))
+            versions = _rows(connection, _of(_VERSIONS, schema.segmentations.c.case_id, case_ids))
+            scores = read_scores(connection, in_use, None if case_ids is None else {row.id for row in versions})
             rounds = {row.id: row.round for row in _rows(connection, _MODELS)}
             by_case: dict[str, list[Decision]] = defaultdict(list)
-            for row in connection.execute(_DECISIONS).mappings():
+            for row in connection.execute(_of(_DECISIONS, schema.decisions.c.case_id, case_ids)).mappings():
                 by_case[row["case_id"]].append(Decision(**row))
             tasks: dict[str, list[ReadingTask]] = defaultdict(list)
             for task in [] if reader is None else read_tasks(connection, reader=reader):
@@ -205,6 +208,10 @@ def _judged(row: QueueRow, proposal: Any, score: Any) -> QueueRow:
     flagged = (score is not None and score.is_flagged) or (good is not None and good < _DOUBTFUL)
     probability = score.probability_good if good is None else good
     return replace(row, predicted_dice=proposal.predicted_dice, probability_good=probability, is_flagged=flagged)
+
+
+def _of(query: sa.Select, column: sa.Column, case_ids: Collection[str] | None) -> sa.Select:
+    return query if case_ids is None else query.where(column.in_(case_ids))
 
 
 def _rows(connection: sa.Connection, query: sa.Select) -> list[Any]:

@@ -105,6 +105,8 @@ segmentations = sa.Table(
     sa.Column("predicted_dice", sa.Float),
     sa.Column("committee_good", sa.Float),
     sa.UniqueConstraint("case_id", "version", name="uq_segmentations_case_version"),
+    sa.Index("ix_segmentations_case_source", "case_id", "source", "id"),
+    sa.Index("ix_segmentations_confidence", "mean_confidence", "source", "case_id", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -71,11 +71,11 @@ def count_labelled(monkeypatch) -> list[str]:
     from napari_ssl.rounds import prediction
 
     labelled: list[str] = []
-    label_case = prediction._label_case
+    keep_case = prediction._keep_case
 
     def noting(spec, item, *rest):
-        label_case(spec, item, *rest)
+        keep_case(spec, item, *rest)
         labelled.append(item.case_id)
 
-    monkeypatch.setattr(prediction, "_label_case", noting)
+    monkeypatch.setattr(prediction, "_keep_case", noting)
     return labelled

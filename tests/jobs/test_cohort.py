@@ -75,17 +75,17 @@ def test_a_command_that_is_killed_goes_on_without_doing_a_case_twice(cohort, mon
 
     from napari_ssl.rounds import prediction
 
-    noting = prediction._label_case
+    noting = prediction._keep_case
 
     def dying(spec, item, *rest):
         if len(labelled) == at:
             raise Killed
         noting(spec, item, *rest)
 
-    monkeypatch.setattr(prediction, "_label_case", dying)
+    monkeypatch.setattr(prediction, "_keep_case", dying)
     with pytest.raises(Killed):
         label(cohort)
-    monkeypatch.setattr(prediction, "_label_case", noting)
+    monkeypatch.setattr(prediction, "_keep_case", noting)
     result, _events = label(cohort)
     assert sorted(labelled) == names(*range(N))  # each once
     assert result["cases"] == names(*range(N))
@@ -118,14 +118,14 @@ def test_a_case_that_breaks_is_left_out_and_told_and_the_others_go_on(cohort):
 def test_any_error_at_a_case_is_that_cases_alone(cohort, monkeypatch):
     from napari_ssl.rounds import prediction
 
-    label_case = prediction._label_case
+    keep_case = prediction._keep_case
 
     def breaking(spec, item, *rest):
         if item.case_id == "c002":
             raise ZeroDivisionError("division by zero")
-        label_case(spec, item, *rest)
+        keep_case(spec, item, *rest)
 
-    monkeypatch.setattr(prediction, "_label_case", breaking)
+    monkeypatch.setattr(prediction, "_keep_case", breaking)
     result, _events = label(cohort)
     assert result["failed"] == {"c002": "ZeroDivisionError: division by zero"}
 
