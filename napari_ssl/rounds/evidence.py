@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 
 from napari_ssl.core.case import Case, Split
+from napari_ssl.core.consensus import counting
 from napari_ssl.core.decision import Decision, ReviewState, Verdict, review_state
 from napari_ssl.core.quality import CurveExample, ExampleSource
 from napari_ssl.core.segmentation import Segmentation, Source
@@ -108,7 +109,7 @@ def rated_examples(evidence: Evidence) -> list[CurveExample]:
 def decided_examples(evidence: Evidence, *, weight: float) -> list[CurveExample]:
     """Return an example of every proposal that a standing decision says something about, without two that differ."""
     by_reader: dict[tuple[str, str], list[Decision]] = {}
-    for decision in evidence.study.decisions():
+    for decision in counting(evidence.study.decisions()):
         if decision.case_id in evidence.cases:
             by_reader.setdefault((decision.case_id, decision.reader), []).append(decision)
     verdicts: dict[int, bool] = {}
@@ -197,7 +198,7 @@ def full_cycles(evidence: Evidence) -> tuple[TrainingItem, ...]:
         if segmentation is None or segmentation.source not in _PROPOSED:
             continue
         case = evidence.cases[segmentation.case_id]
-        standing = study.review_state(case.id, decision.reader)[1]
+        standing = study.review_state(case.id)[1]
         is_whole = case.n_frames > 1 and len(segmentation.frames) == case.n_frames
         if standing is not None and standing.id == decision.id and standing.verdict is Verdict.ACCEPT and is_whole:
             chosen.setdefault(case.id, (case, segmentation, Role.ACCEPTED))
