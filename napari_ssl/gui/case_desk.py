@@ -87,6 +87,12 @@ class CaseDesk(QObject):
         if case_id not in self._saving:
             self.loader.request(case_id, segmentation_id=segmentation_id)
 
+    def show_to_look(self, loaded: LoadedCase) -> None:
+        """Show what is in no queue, e.g. what two models made of a case; the caller sets `looks_only` before."""
+        self.leave_case()
+        self._wanted = None
+        self._show(loaded)
+
     def leave_case(self) -> None:
         """Remember the view and close the case."""
         loaded = self.session.loaded

@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QBoxLayout, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_ssl.core.curve import ClinicalIndices, VolumeCurve
 from napari_ssl.core.label_scheme import LabelScheme, StructureRole
+from napari_ssl.core.subject import Subject
 from napari_ssl.gui.curve_plot import CurvePlot
 from napari_ssl.gui.curve_quantity import VOLUME, Quantity
 from napari_ssl.gui.index_table import IndexTable
@@ -24,6 +25,7 @@ __all__ = ["CurveView"]
 
 _FALLBACK_HUES = ("#D55E00", "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2")
 _UNLIMITED = 16777215  # QWIDGETSIZE_MAX
+_ROOMY_PX = 780  # width from which normal ranges have columns of their own
 _SHAPES = {"o": "●", "s": "■", "t1": "▲", "d": "◆", "star": "★", "p": "⬟", "h": "⬢", "x": "✖"}
 
 
@@ -44,6 +46,7 @@ class CurveView(QWidget):
         self._ghost: dict[str, VolumeCurve] = {}
         self._hues: dict[str, str] = {}
         self._scheme: LabelScheme | None = None
+        self._subject: Subject | None = None
         self._quantities: dict[str, Quantity] = {}
         self._given_indices: ClinicalIndices | None = None
         self._quality = ""
@@ -192,6 +195,19 @@ class CurveView(QWidget):
         if self._shows_plain_volumes():
             self._show_volumes()
 
+    def set_subject(self, subject: Subject | None) -> None:
+        """Tell whose heart it is: with sex and body the indices are shown with normal ranges and per m²."""
+        if subject != self._subject:
+            self._subject = subject
+            if self._curves:
+                self.refresh_numbers()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        crossed = (event.oldSize().width() >= _ROOMY_PX) != (self.width() >= _ROOMY_PX)
+        if crossed and self._curves and self._subject is not None:
+            self.refresh_numbers()
+
     def clear(self, message: str = "Open a case to see its volume curves.") -> None:
         """Show a sentence instead of curves."""
         self._curves, self._ghost = {}, {}
@@ -258,7 +274,8 @@ class CurveView(QWidget):
         else:
             if self._scheme is not None:
                 self._given_indices = clinical_indices(self._curves, self._scheme)
-            self.table.show_indices(self._given_indices, self._ventricles())
+            roomy = self._upright or self.width() >= _ROOMY_PX
+            self.table.show_indices(self._given_indices, self._ventricles(), self._subject, roomy=roomy)
         self._refresh_legend()
 
     def _refresh_legend(self) -> None:

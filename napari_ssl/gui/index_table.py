@@ -9,24 +9,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_ssl.core.curve import ClinicalIndices, VolumeCurve
+from napari_ssl.core.subject import Subject
 from napari_ssl.gui.curve_quantity import VOLUME, Quantity
+from napari_ssl.gui.index_rows import IndexCell, index_rows, number
 from napari_ssl.gui.theme import Colours
 
 __all__ = ["IndexTable"]
-
-_CARDIAC_ROWS = (
-    ("EDV", "ml", "lv_edv_ml", "rv_edv_ml", "End-diastolic volume"),
-    ("ESV", "ml", "lv_esv_ml", "rv_esv_ml", "End-systolic volume"),
-    ("SV", "ml", "lv_sv_ml", "rv_sv_ml", "Stroke volume, EDV − ESV"),
-    ("EF", "%", "lv_ef_percent", "rv_ef_percent", "Ejection fraction, 100 · SV / EDV"),
-    ("Mass", "g", "lv_mass_g", None, "Myocardial mass at end-diastole, 1.05 g/ml"),
-)
-
-
-def _number(value: float, unit: str) -> str:
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:.1f} {unit}" if unit == "%" or abs(value) < 10 else f"{value:.0f} {unit}"
 
 
 class IndexTable(QWidget):
@@ -39,6 +27,7 @@ class IndexTable(QWidget):
         self._grid.setHorizontalSpacing(10)
         self._grid.setVerticalSpacing(1)
         self._cells: dict[tuple[int, int], QLabel] = {}
+        self._outside: set[tuple[int, int]] = set()
         self._colours: Colours | None = None
 
     def recolour(self, colours: Colours) -> None:
@@ -55,16 +44,16 @@ class IndexTable(QWidget):
             [self._cells[r, c].text() if (r, c) in self._cells else "" for c in range(columns)] for r in range(rows)
         ]
 
-    def show_indices(self, indices: ClinicalIndices, names: tuple[str | None, str | None]) -> None:
-        """Show ventricular indices; `names` are the LV's and RV's names in the scheme, None where there is none."""
-        has = [name is not None for name in names]
-        rows = [["", *(name for name in names if name is not None)]]
-        tips = [""]
-        for title, unit, lv, rv, tip in _CARDIAC_ROWS:
-            values = [_number(getattr(indices, field), unit) if field else "" for field in (lv, rv)]
-            rows.append([title, *(value for value, shown in zip(values, has, strict=True) if shown)])
-            tips.append(tip)
-        self._fill(rows, tips)
+    def show_indices(
+        self,
+        indices: ClinicalIndices,
+        names: tuple[str | None, str | None],
+        subject: Subject | None = None,
+        *,
+        roomy: bool = True,
+    ) -> None:
+        """Show ventricular indices, their normal ranges and values per m² as `index_rows` makes them."""
+        self._fill(index_rows(indices, names, subject, roomy=roomy))
 
     def show_volumes(
         self,
@@ -89,40 +78,47 @@ class IndexTable(QWidget):
         for name, curve in curves.items():
             values = shown[name].factor * curve.volume_ml
             finite = [float(v) for v in values if math.isfinite(v)]
-            now = _number(float(values[min(frame, len(values) - 1)]), shown[name].unit)
-            extremes = [_number(f(finite, default=math.nan), shown[name].unit) for f in (max, min)]
+            now = number(float(values[min(frame, len(values) - 1)]), shown[name].unit)
+            extremes = [number(f(finite, default=math.nan), shown[name].unit) for f in (max, min)]
             rows.append([name, now] if static else [name, now, *extremes])
-        tips = [f"{' and '.join(titles)} per structure"] * len(rows)
-        self._fill([*rows, *([title, value] for title, value, _ in more)], [*tips, *(tip for _, _, tip in more)])
+        tip = f"{' and '.join(titles)} per structure"
+        cells = [[IndexCell(text, tip) for text in row] for row in rows]
+        self._fill([*cells, *([IndexCell(title, said), IndexCell(value, said)] for title, value, said in more)])
 
     def clear(self) -> None:
         """Show nothing."""
-        self._fill([], [])
+        self._fill([])
 
-    def _fill(self, rows: list[list[str]], tips: list[str]) -> None:
+    def _fill(self, rows: list[list[IndexCell]]) -> None:
         """Change the texts in place, so that live updates cost next to nothing."""
-        wanted = {(r, c): text for r, row in enumerate(rows) for c, text in enumerate(row)}
+        wanted = {(r, c): cell for r, row in enumerate(rows) for c, cell in enumerate(row)}
         for place in [p for p in self._cells if p not in wanted]:
             label = self._cells.pop(place)
+            self._outside.discard(place)
             self._grid.removeWidget(label)
             label.hide()
             label.deleteLater()
-        for place, text in wanted.items():
+        for place, cell in wanted.items():
             label = self._cells.get(place)
-            if label is None:
+            is_new = label is None
+            if is_new:
                 label = self._cells[place] = QLabel()
                 side = Qt.AlignmentFlag.AlignLeft if place[1] == 0 else Qt.AlignmentFlag.AlignRight
                 label.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
                 self._grid.addWidget(label, *place)
+            if label.text() != cell.text:
+                label.setText(cell.text)
+            if label.toolTip() != cell.tip:
+                label.setToolTip(cell.tip)
+            if is_new or cell.is_outside != (place in self._outside):
+                (self._outside.add if cell.is_outside else self._outside.discard)(place)
                 self._shade(place)
-            if label.text() != text:
-                label.setText(text)
-            label.setToolTip(tips[place[0]])
 
     def _shade(self, place: tuple[int, int]) -> None:
         if self._colours is None:
             return
         head = 0 in place
         colour = self._colours.muted if head else self._colours.text
+        colour = self._colours.warning if place in self._outside else colour
         weight = "normal" if head else "bold"
         self._cells[place].setStyleSheet(f"QLabel {{ color: {colour}; font-weight: {weight}; padding: 0; }}")

@@ -49,6 +49,12 @@ ACTIONS: tuple[Action, ...] = (
     Action(id="defer", text="Defer and next", group=_DECIDE, keys=("Shift+D",)),
     Action(id="take_back", text="Take the last decision back", group=_DECIDE, keys=("Ctrl+Backspace",)),
     Action(id="flag", text="Flag frame and slice", group=_DECIDE, keys=("U",)),
+    Action(id="wrong_slice", text="This slice is wrong", group=_DECIDE, keys=("O",)),
+    Action(id="wrong_frame", text="This whole frame is wrong", group=_DECIDE, keys=("Shift+O",)),
+    Action(id="good_slice", text="This slice is good", group=_DECIDE, keys=("Y",)),
+    Action(id="good_frame", text="This whole frame is good", group=_DECIDE, keys=("Shift+Y",)),
+    Action(id="history", text="History of the case", group=_DECIDE, keys=("Shift+H",)),
+    Action(id="subject", text="Sex, height and weight of the subject", group=_DECIDE, keys=("Shift+B",)),
     Action(id="next_case", text="Next case", group=_GO, keys=("N",)),
     Action(id="previous_case", text="Previous case", group=_GO, keys=("Shift+N",)),
     Action(id="previous_frame", text="Previous frame", group=_GO, keys=("Left",), repeats=True),
@@ -61,11 +67,17 @@ ACTIONS: tuple[Action, ...] = (
     Action(id="set_es", text="This frame is end-systole", group=_GO, keys=("Alt+S",)),
     Action(id="next_finding", text="Next finding of the rules", group=_GO, keys=("J",)),
     Action(id="previous_finding", text="Previous finding of the rules", group=_GO, keys=("Shift+J",)),
+    *(
+        Action(id=f"tab_{i}", text=f"Tab {name}", group=_GO, keys=(f"Alt+{i}",))
+        for i, name in enumerate(("Review", "Rate", "Training", "Models", "Quality"), start=1)
+    ),
+    Action(id="next_panel", text="Next part of the window", group=_GO, keys=("F6",)),
     Action(id="play", text="Play / stop", group=_SEE, keys=("Shift+P",)),
     Action(id="overlays", text="Hide / show all overlays", group=_SEE, keys=("H",)),
     Action(id="confidence", text="Uncertainty", group=_SEE, keys=("I",)),
     Action(id="contour", text="Filled / contour", group=_SEE, keys=("C",)),
     Action(id="cheat_sheet", text="This list", group=_SEE, keys=("?",)),
+    Action(id="tour", text="Tour of the window", group=_SEE, keys=("F1",)),
     Action(id="brush", text="Brush", group=_PAINT, keys=("P", "B")),
     Action(id="eraser", text="Eraser", group=_PAINT, keys=("E",)),
     Action(id="fill", text="Fill", group=_PAINT, keys=("F",)),
@@ -90,6 +102,7 @@ DIGITS: tuple[tuple[str, str, str], ...] = (
 WHILE_RATING = frozenset(
     {
         *("rate", "take_back", "next_case", "next_finding", "previous_finding", "cheat_sheet", "move", "play"),
+        *("tour", "next_panel", *(f"tab_{i}" for i in range(1, 6))),
         *("previous_frame", "next_frame", "previous_slice", "next_slice", "go_ed", "go_es"),
         *("overlays", "confidence", "contour"),
     }

@@ -10,6 +10,7 @@ from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
+    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -49,9 +50,13 @@ class _NumberItem(QTableWidgetItem):
 
 
 class ModelComparison(QWidget):
-    """Chooses two models and shows how they differ on the cases that both were measured on."""
+    """Chooses two models and shows how they differ on the cases that both were measured on.
+
+    `case_chosen` carries a case to show and the two models, old and new.
+    """
 
     compared = Signal()
+    case_chosen = Signal(str, str, str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,6 +82,10 @@ class ModelComparison(QWidget):
             table.setTextElideMode(Qt.TextElideMode.ElideNone)
             table.horizontalHeader().setStretchLastSection(False)
         self.cases.setToolTip("Mean Dice over structures; error of the LV ejection fraction in points, old → new")
+        self.cases.itemActivated.connect(lambda _item: self.show_case())
+        self.show_button = QPushButton("Show the case under both models")
+        self.show_button.setToolTip("Labels of the new model, contours of the old one and of the expert [Return]")
+        self.show_button.clicked.connect(self.show_case)
         self.cases.setSortingEnabled(True)
         self.cases.sortByColumn(3, Qt.SortOrder.AscendingOrder)
         form = QFormLayout()
@@ -87,7 +96,7 @@ class ModelComparison(QWidget):
         column = QVBoxLayout(self)
         set_margins(column, margin=0)
         column.addLayout(form)
-        for widget in (self.sentence, self.structures, self.hint, self.cases):
+        for widget in (self.sentence, self.structures, self.hint, self.cases, self.show_button):
             column.addWidget(widget)
         for combo in (self.old, self.new):
             combo.activated.connect(self._choose)
@@ -118,6 +127,13 @@ class ModelComparison(QWidget):
         self._chosen_by_hand = True
         for combo, wanted in ((self.old, old_id), (self.new, new_id)):
             combo.setCurrentIndex(combo.findData(wanted))
+
+    def show_case(self) -> None:
+        """Ask for the selected case, the first without a selection, to be shown under both models."""
+        row = max(0, self.cases.currentRow())
+        old, new = self._pair()
+        if old is not None and new is not None and self.cases.item(row, 0) is not None:
+            self.case_chosen.emit(self.cases.item(row, 0).text(), old.id, new.id)
 
     def _choose(self) -> None:
         self._chosen_by_hand = True
@@ -170,7 +186,7 @@ class ModelComparison(QWidget):
         self._set_tables_visible(False)
 
     def _set_tables_visible(self, visible: bool) -> None:
-        for widget in (self.structures, self.hint, self.cases):
+        for widget in (self.structures, self.hint, self.cases, self.show_button):
             widget.setVisible(visible)
 
     def _fill_structures(self) -> None:

@@ -26,6 +26,7 @@ from napari_ssl.gui.labelling_run import LabellingRun
 from napari_ssl.gui.model_comparison import ModelComparison
 from napari_ssl.gui.model_list import ModelList
 from napari_ssl.gui.model_rows import provenance
+from napari_ssl.gui.pages import open_page, write_provenance
 from napari_ssl.gui.settings import reader_name
 from napari_ssl.gui.theme import (
     Confirmation,
@@ -44,13 +45,15 @@ class ModelsPanel(QWidget):
 
     `model_promoted` carries the model that proposes labels from now on. `relabel_requested` follows the click on
     "Relabel"; the panel itself submits the prediction, shows how far it is and emits `relabelled` when the labels are
-    in the study. `job_finished` follows the end of any job of this panel.
+    in the study. `job_finished` follows the end of any job of this panel, `case_chosen` the wish to see a case under
+    two models, old and new.
     """
 
     model_promoted = Signal(str)
     relabel_requested = Signal()
     relabelled = Signal(str)
     job_finished = Signal(str)
+    case_chosen = Signal(str, str, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,6 +63,7 @@ class ModelsPanel(QWidget):
         self._loading = BackgroundTask(self)
         self._acting = BackgroundTask(self)
         self._telling = BackgroundTask(self)
+        self._paging = BackgroundTask(self)
         self._create_widgets()
         self._build()
         self._connect()
@@ -81,6 +85,8 @@ class ModelsPanel(QWidget):
         self.provenance.setReadOnly(True)
         self.provenance.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.provenance.setMinimumHeight(170)
+        self.page_button = QPushButton("Open as a page …")
+        self.page_button.setToolTip("With every decision behind it and the models before it, in the browser")
         self.promote_button.setToolTip("Let the selected model propose the labels from now on")
         self.discard_button.setToolTip("Put the selected model aside; its files are kept")
         self.rollback_button.setToolTip("Go back to the model that was promoted before")
@@ -107,6 +113,7 @@ class ModelsPanel(QWidget):
         column.addWidget(self.comparison)
         self.provenance_fold = Fold("Where the selected model comes from")
         self.provenance_fold.addWidget(self.provenance)
+        self.provenance_fold.addWidget(self.page_button)
         column.addWidget(self.provenance_fold)
         column.addStretch(1)
         area = QScrollArea()
@@ -128,6 +135,10 @@ class ModelsPanel(QWidget):
         self._acting.failed.connect(self._action_failed)
         self._telling.done.connect(self.provenance.setPlainText)
         self._telling.failed.connect(self.provenance.setPlainText)
+        self._paging.done.connect(lambda path: open_page(path) or self.banner.show_message(f"The page is in {path}."))
+        self._paging.failed.connect(self._show_failure)
+        self.page_button.clicked.connect(self._open_page)
+        self.comparison.case_chosen.connect(self.case_chosen)
         self.table.model_selected.connect(self._selected)
         self.promote_button.clicked.connect(self._ask_promote)
         self.discard_button.clicked.connect(self._ask_discard)
@@ -159,7 +170,7 @@ class ModelsPanel(QWidget):
 
     def close_panel(self) -> None:
         """End the panel's threads; jobs go on in the background."""
-        for task in (self._loading, self._acting, self._telling):
+        for task in (self._loading, self._acting, self._telling, self._paging):
             task.close()
         self.comparison.close_task()
         self.jobs.set_bridge(None)
@@ -205,6 +216,11 @@ class ModelsPanel(QWidget):
 
         self._telling.start(tell)
 
+    def _open_page(self) -> None:
+        model, study = self.selected_model(), self._study
+        if model is not None and study is not None:
+            self._paging.start(lambda run: write_provenance(study, model_id=model.id))
+
     # -- actions -------------------------------------------------------------------------------------------------
 
     def _promoted(self) -> Model | None:
@@ -213,6 +229,7 @@ class ModelsPanel(QWidget):
     def _refresh_buttons(self) -> None:
         model, writable = self.selected_model(), self._study is not None and not self._study.read_only
         busy = self.jobs.busy
+        self.page_button.setEnabled(model is not None)
         self.promote_button.setEnabled(writable and model is not None and model.state is not ModelState.PROMOTED)
         self.discard_button.setEnabled(writable and model is not None and model.state is ModelState.CANDIDATE)
         self.rollback_button.setEnabled(writable and self._promoted() is not None and len(self._models) > 1)

@@ -23,8 +23,9 @@ from qtpy.QtWidgets import (
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.gui.keys import KeyTable
 from napari_ssl.gui.loaded_case import LoadedCase
+from napari_ssl.gui.place_panel import PlacePanel
 from napari_ssl.gui.queue_model import STATE_COLOURS, STATE_TEXTS
-from napari_ssl.gui.theme import heading, muted_label, set_margins, state_icon, wrapped_label
+from napari_ssl.gui.theme import Fold, heading, muted_label, set_margins, state_icon, wrapped_label
 from napari_ssl.gui.tool_row import ToolRow
 
 __all__ = ["OVERLAYS", "ReviewPanel"]
@@ -53,12 +54,17 @@ class ReviewPanel(QWidget):
     comment_changed = Signal(str)
     reader_changed = Signal(str)
     keys_clicked = Signal()
+    tour_clicked = Signal()
+    history_clicked = Signal()
+    subject_clicked = Signal()
+    reasons_clicked = Signal()
 
     def __init__(self, keys: KeyTable, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._keys = keys
         self._reasons: tuple[str, ...] = ()
         self.tools = ToolRow()
+        self.places = PlacePanel(keys)
         self._build_labels()
         self._build_view()
         self._build_decisions()
@@ -77,9 +83,15 @@ class ReviewPanel(QWidget):
         self.position = QLabel()
         self.pressures_button = QPushButton("Blood pressures …")
         self.pressures_button.setToolTip("With them the aortic area gives the distensibility")
-        self.pressures_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.pressures_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.pressures_button.clicked.connect(self.pressures_clicked)
         self.pressures_button.hide()
+        self.subject_button = QPushButton()
+        self.subject_button.setFlat(True)
+        self.subject_button.setStyleSheet("text-align: left; padding: 2px 0px;")
+        self.subject_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.subject_button.clicked.connect(self.subject_clicked)
+        self.show_subject("")
         self.edited = wrapped_label()
         self.flags = wrapped_label()
         self.flag_button = QPushButton("Flag this slice")
@@ -121,23 +133,28 @@ class ReviewPanel(QWidget):
             self.napari_panels,
             self.reasons_of_score,
         ):
-            widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
     def _build_decisions(self) -> None:
         self.reject_button = self._decision("Reject", "#8C3B1E", self.show_reasons)
         self.defer_button = self._decision("Defer", "", self.defer_clicked)
         self.save_button = self._decision("Save", "#1F5C8C", self.save_clicked)
         self.accept_button = self._decision("Accept", "#1B6E53", self.accept_clicked)
-        self.take_back_button = QPushButton("Take last decision back")
+        self.take_back_button = QPushButton("Take last back")
         self.take_back_button.clicked.connect(self.take_back_clicked)
         self.reader_button = QPushButton()
         self.reader_button.setFlat(True)
         self.reader_button.setToolTip("Decisions are recorded under this name; click to change it")
         self.reader_button.clicked.connect(self.ask_reader)
+        self.history_button = QPushButton("History")
+        self.history_button.clicked.connect(self.history_clicked)
         self.keys_button = QPushButton("Keys  ?")
         self.keys_button.clicked.connect(self.keys_clicked)
-        for button in (self.take_back_button, self.reader_button, self.keys_button, self.flag_button, self.hide_all):
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.tour_button = QPushButton("Tour")
+        self.tour_button.clicked.connect(self.tour_clicked)
+        quiet = (self.take_back_button, self.reader_button, self.keys_button, self.flag_button, self.hide_all)
+        for button in (*quiet, self.history_button, self.tour_button, self.clear_flags, self.revert_button):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the focus on the image
         self.reasons = QFrame()
         self.reasons.setObjectName("napariSslReasons")
         self.reasons.setStyleSheet("#napariSslReasons { border: 1px solid #FF8A5C; border-radius: 3px; }")
@@ -149,7 +166,7 @@ class ReviewPanel(QWidget):
     @staticmethod
     def _decision(caption: str, colour: str, run) -> QPushButton:
         button = QPushButton(caption)
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setMinimumHeight(34)
         if colour:
             button.setStyleSheet(
@@ -171,6 +188,7 @@ class ReviewPanel(QWidget):
         column.addLayout(top)
         column.addWidget(self.details)
         column.addWidget(self.position)
+        column.addWidget(self.subject_button)
         column.addWidget(self.pressures_button)
         column.addWidget(heading("Correct"))
         column.addWidget(self.tools)
@@ -192,6 +210,10 @@ class ReviewPanel(QWidget):
         flag.addWidget(self.clear_flags)
         column.addLayout(flag)
         column.addWidget(self.comment)
+        folded = Fold("Frames and slices")
+        folded.addWidget(self.places)
+        folded.expand(animate=False)
+        column.addWidget(folded)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -216,7 +238,9 @@ class ReviewPanel(QWidget):
         rows.addLayout(decide)
         foot = QHBoxLayout()
         foot.addWidget(self.take_back_button)
+        foot.addWidget(self.history_button)
         foot.addStretch(1)
+        foot.addWidget(self.tour_button)
         foot.addWidget(self.keys_button)
         rows.addLayout(foot)
         rows.addWidget(self.reader_button)
@@ -237,12 +261,14 @@ class ReviewPanel(QWidget):
             button.setText(f"{caption}  {key}" if len(key) == 1 else caption)
             button.setToolTip(f"{tip}  [{key}]")
         tips = {self.take_back_button: "take_back", self.flag_button: "flag", self.hide_all: "overlays"}
+        tips |= {self.history_button: "history", self.tour_button: "tour", self.keys_button: "cheat_sheet"}
         tips |= {self.contour: "contour", self.overlays["Uncertainty"]: "confidence"}
         for widget, action in tips.items():
             widget.setToolTip(f"[{self._keys.shown_key(action)}]")
         modes = {"pan_zoom": "move", "paint": "brush", "erase": "eraser"}
         self.tools.set_hints({m: self._keys.shown_key(modes.get(m, m)) for m in ("pan_zoom", "paint", "erase", "fill")})
         self.tools.set_hints({m: self._keys.shown_key(m) for m in ("polygon", "pick")})
+        self.places.refresh_keys()
 
     def set_reasons(self, reasons: Sequence[str]) -> None:
         """Offer the study's reasons for a rejection; the first nine have a digit."""
@@ -255,9 +281,14 @@ class ReviewPanel(QWidget):
         for i, reason in enumerate(self._reasons):
             button = QPushButton(f"{i + 1}  {reason}" if i < 9 else reason)
             button.setStyleSheet("text-align: left; padding: 3px 3px;")
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.clicked.connect(lambda _checked=False, reason=reason: self._reject(reason))
             self._reason_grid.addWidget(button, 1 + i // 2, i % 2)
+        change = QPushButton("Change the list …")
+        change.setFlat(True)
+        change.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        change.clicked.connect(self.reasons_clicked)
+        self._reason_grid.addWidget(change, 2 + len(self._reasons) // 2, 0, 1, 2)
 
     def show_nothing(self, message: str) -> None:
         """Show that no case is open and why."""
@@ -320,6 +351,11 @@ class ReviewPanel(QWidget):
         shown = "; ".join(texts[:4]) + (f" and {len(texts) - 4} more" if len(texts) > 4 else "")
         self.flags.setText(shown or "No flags")
         self.clear_flags.setEnabled(bool(flags))
+
+    def show_subject(self, text: str) -> None:
+        """Show what is known of the subject's body; a click asks for it."""
+        self.subject_button.setText(text or "Sex, height and weight …")
+        self.subject_button.setToolTip(f"For normal ranges and volumes per m² [{self._keys.shown_key('subject')}]")
 
     def show_reader(self, reader: str) -> None:
         """Show the name that decisions are recorded under."""

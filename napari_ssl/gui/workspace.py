@@ -26,7 +26,7 @@ from napari_ssl.gui.reviewer import Reviewer
 from napari_ssl.gui.settings import reader_name
 from napari_ssl.gui.start_page import StartPage
 from napari_ssl.gui.training_panel import TrainingPanel
-from napari_ssl.gui.workspace_study import StudyActions
+from napari_ssl.gui.workspace_judging import JudgingActions
 from napari_ssl.study.study import Study
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _ROOM = (1200, 720)  # width and height in pixels below which panels are cut
 _TABS = "QTabBar { padding: 0px; border: 0px; } QTabBar::tab { padding: 4px 12px; min-height: 17px; }"
 
 
-class WorkspaceWidget(StudyActions):
+class WorkspaceWidget(JudgingActions):
     """The dock at the right; it adds the docks for queue and curves and takes over keys while it is open.
 
     Parameters
@@ -169,6 +169,7 @@ class WorkspaceWidget(StudyActions):
         self.curves.phases_changed.connect(self._phases_dragged)
         self.findings.place_chosen.connect(self._go_to_place)
         self._wire_rating()
+        self._wire_judging()
         self.navigator.moved.connect(self._moved)
         self.training.job_finished.connect(self._job_finished)
         self.models.job_finished.connect(self._job_finished)
@@ -224,6 +225,7 @@ class WorkspaceWidget(StudyActions):
             "cheat_sheet": self.show_keys,
             "move": lambda: self._set_tool("pan_zoom"),
             **{action: lambda mode=mode: self._set_tool(mode) for action, mode in tools.items()},
+            **self._judging_actions(),
             "next_structure": self._next_structure,
             "undo": lambda: self.reviewer and self.reviewer.undo(),
             "redo": lambda: self.reviewer and self.reviewer.redo(),
