@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gui_cases import add_model, beating_disc, propose
-from gui_driver import CTRL, READER, SHIFT, wait
+from gui_driver import ALT, CTRL, READER, SHIFT, wait
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialogButtonBox
@@ -34,7 +34,7 @@ def test_keys_judge_the_slice_and_the_frame_on_screen(window, places, review_stu
     places.comment.setText("base")
     window.press(Qt.Key.Key_O)
     window.press(Qt.Key.Key_Right)
-    window.press(Qt.Key.Key_Y, SHIFT)
+    window.press(Qt.Key.Key_Y, ALT)
     window.wait_saved()
     found = _standing(review_study)
     wrong, good = found[1, 1], found[2, None]
