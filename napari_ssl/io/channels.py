@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_ssl.errors import ImageError
-from napari_ssl.io.conversion import Converted
+from napari_ssl.io.conversion import Converted, StoppedError
 from napari_ssl.io.hashing import hash_file
 from napari_ssl.io.reading import ImageHeader, read_header, read_image
 
@@ -86,7 +86,7 @@ class ChannelConversion:
     def convert(self, should_stop: Callable[[], bool] | None = None) -> Converted:
         """Read the channel."""
         if should_stop is not None and should_stop():
-            raise StopIteration
+            raise StoppedError
         geometry = self.header().geometry
         data = read_image(self.path, frames=[self.channel]).data
         source = {"format": self.format, "fingerprint": self.fingerprint(), "channel": self.name}

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from napari_ssl.io.geometry import Geometry
 from napari_ssl.io.reading import ImageHeader
 
-__all__ = ["Body", "Conversion", "Converted", "Drawn"]
+__all__ = ["Body", "Conversion", "Converted", "Drawn", "StoppedError"]
+
+
+class StoppedError(Exception):
+    """The user stopped the import while an image was read; nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,7 @@ class Conversion(Protocol):
         """Return what tells this source from another, without reading pixels."""
 
     def convert(self, should_stop: Callable[[], bool] | None = None) -> Converted:
-        """Read the pixels; ImageError when that fails, StopIteration when `should_stop` says so."""
+        """Read the pixels; ImageError when that fails, StoppedError when `should_stop` says so."""
 
 
 class Drawn(Protocol):

@@ -36,7 +36,7 @@ def converted(
         The source cannot be converted, or a file is in the image's place that no case knows.
     StorageError
         The image cannot be written whole; it is read back and compared.
-    StopIteration
+    StoppedError
         `should_stop` said so.
     """
     path = inside(folder, f"{IMAGES}/{item.case_id}.nii.gz")

@@ -17,6 +17,7 @@ from napari_ssl.core.case import Case, Split
 from napari_ssl.core.label_order import LabelOrder
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import GeometryError, ImageError, LabelError, NapariSslError, StorageError, StudyError
+from napari_ssl.io.conversion import StoppedError
 from napari_ssl.io.images import Geometry, Image, check_grid, hash_file, read_image, read_labels
 from napari_ssl.io.layouts.item import ImportItem
 from napari_ssl.study import schema
@@ -107,7 +108,7 @@ class ImportRoom(LabelRoom):
             try:
                 is_new = self._add_case(item, splits[item.subject_id], should_stop)
                 (added if is_new else skipped).append(item.case_id)
-            except StopIteration:
+            except StoppedError:
                 stopped = True
                 break
             except StorageError:

@@ -81,7 +81,7 @@ class DicomConversion:
         return digest.hexdigest()
 
     def convert(self, should_stop: Callable[[], bool] | None = None) -> Converted:
-        """Decode the pixels; ImageError names the file, StopIteration when `should_stop` says so."""
+        """Decode the pixels; ImageError names the file, StoppedError when `should_stop` says so."""
         grid = self._grid()
         try:
             data = read_grid(grid, {f.path: f.syntax for f in self.stack.files}, should_stop=should_stop)

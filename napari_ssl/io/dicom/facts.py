@@ -10,10 +10,19 @@ __all__ = ["FileFacts", "Patient", "Picture", "Skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """A file that is no image, and why: it is counted and left out."""
+    """A file that is no image, and why: it is counted and left out.
+
+    Parameters
+    ----------
+    path : Path
+    reason : str
+    is_damaged : bool
+        It may have been an image: series that it lies beside are refused.
+    """
 
     path: Path
     reason: str
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

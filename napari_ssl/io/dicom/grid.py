@@ -155,7 +155,7 @@ def _slice_spacing(slices: list[list[Picture]], places: list[float]) -> tuple[fl
         )
         return abs(value), [note], []
     distances = [b - a for a, b in pairwise(places)]
-    usual = float(np.median(distances))
+    usual = sorted(distances)[(len(distances) - 1) // 2]  # the lower median: gaps are longer, never shorter
     tolerance = max(SPACING_TOLERANCE_MM, SPACING_TOLERANCE * usual)
     problems = []
     for z, distance in enumerate(distances):

@@ -6,6 +6,7 @@ Sources: DICOM PS3.3 C.7.6.2 (Image Plane), C.7.6.3 (Image Pixel), C.7.6.16 (mul
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import struct
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pydicom.config
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
@@ -46,6 +48,10 @@ DAMAGE = (
     zlib.error,
 )
 """What parsing a damaged file may end in."""
+
+# What it would say of odd values quotes them, patients' names among them; odd values are looked at here.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _KEYWORDS = """
     SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID Modality SeriesDescription
@@ -84,9 +90,9 @@ def read_facts(path: Path) -> FileFacts | Skipped:
             dataset = read_partial(file, _at_pixels(file, length), force=not has_preamble, specific_tags=_TAGS)
             return _facts(path, dataset, length[0] if length else None, has_preamble)
     except OSError as error:
-        return Skipped(path=path, reason=f"cannot be read ({error.strerror or type(error).__name__})")
+        return Skipped(path=path, reason=f"cannot be read ({error.strerror or type(error).__name__})", is_damaged=True)
     except DAMAGE as error:
-        return Skipped(path=path, reason=f"damaged DICOM ({type(error).__name__})")
+        return Skipped(path=path, reason=f"damaged DICOM ({type(error).__name__})", is_damaged=True)
 
 
 def _at_pixels(file: BinaryIO, length: list[tuple[int, int]]) -> Callable[[Any, Any, int], bool]:
@@ -107,7 +113,8 @@ def _facts(path: Path, dataset: FileDataset, pixels: tuple[int, int] | None, has
     if sop_class in _NO_IMAGES:
         return Skipped(path=path, reason=f"no image ({_NO_IMAGES[sop_class]})")
     if not text(dataset, "SOPInstanceUID"):
-        return Skipped(path=path, reason="damaged DICOM (no SOPInstanceUID)" if has_preamble else "no DICOM")
+        reason = "damaged DICOM (no SOPInstanceUID)" if has_preamble else "no DICOM"
+        return Skipped(path=path, reason=reason, is_damaged=has_preamble)
     if "Rows" not in dataset and pixels is None and "Image" not in UID(sop_class).name:
         return Skipped(path=path, reason=f"no image ({text(dataset, 'Modality') or 'other object'})")
     faults = _faults(path, dataset, meta, pixels)

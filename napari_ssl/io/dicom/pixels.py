@@ -5,7 +5,6 @@ Uncompressed, deflated and RLE files are decoded by pydicom; JPEG, JPEG-LS and J
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from napari_ssl.errors import ImageError
+from napari_ssl.io.conversion import StoppedError
 from napari_ssl.io.dicom.facts import Picture
 from napari_ssl.io.dicom.grid import Grid
 from napari_ssl.io.dicom.headers import DAMAGE
@@ -33,8 +33,6 @@ _PYDICOM = {
     "1.2.840.10008.1.2.5",
 }
 
-logging.getLogger("pydicom").addHandler(logging.NullHandler())  # its warnings quote values of elements
-
 
 def read_grid(grid: Grid, syntaxes: dict[Path, str], *, should_stop: Callable[[], bool] | None = None) -> NDArray[Any]:
     """Return the values of a grid as ``(T, Z, Y, X)``, scaled by RescaleSlope and RescaleIntercept.
@@ -47,13 +45,13 @@ def read_grid(grid: Grid, syntaxes: dict[Path, str], *, should_stop: Callable[[]
     syntaxes : mapping of Path to str
         Transfer syntax of each file.
     should_stop : callable, optional
-        Asked before each file; StopIteration ends the reading.
+        Asked before each file; StoppedError ends the reading.
 
     Raises
     ------
     ImageError
         A file is truncated, damaged, of a syntax that cannot be decoded, or changed since its header was read.
-    StopIteration
+    StoppedError
         `should_stop` said so.
     """
     where: dict[Path, list[tuple[int, int, Picture]]] = {}
@@ -65,7 +63,7 @@ def read_grid(grid: Grid, syntaxes: dict[Path, str], *, should_stop: Callable[[]
     data: NDArray[Any] | None = None
     for path, places in where.items():
         if should_stop is not None and should_stop():
-            raise StopIteration
+            raise StoppedError
         frames = _frames(path, syntaxes.get(path, ""), [p for _, _, p in places])
         for t, z, picture in places:
             values = _values(frames, picture, path)

@@ -7,10 +7,12 @@ number: ``PABCDEFGHIJKL-K3QX-s12``. See `io.dicom` for how slices and phases are
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from napari_ssl.errors import ImageError
 from napari_ssl.io.dicom.conversion import DicomConversion, body_of, conversion_of
+from napari_ssl.io.dicom.facts import Skipped
 from napari_ssl.io.dicom.folder import DicomFolder, files_below, index_files, is_dicom
 from napari_ssl.io.dicom.grid import PHASE_ORDERS
 from napari_ssl.io.dicom.stacks import Stack, stacks_of
@@ -69,7 +71,8 @@ def dicom_items(found: DicomFolder, stacks: Sequence[Stack], options: ScanOption
     items: list[ImportItem] = []
     taken: set[str] = set()
     keep_identity = options.pseudonyms.keep_identity
-    for stack in stacks:
+    damaged = [s for s in found.skipped if s.is_damaged]
+    for stack in (_beside_damaged(s, damaged) for s in stacks):
         conversion = conversion_of(stack, options.pseudonyms, found.redaction)
         subject, case = _names(conversion)
         while case in taken:
@@ -85,6 +88,17 @@ def dicom_items(found: DicomFolder, stacks: Sequence[Stack], options: ScanOption
             )
         )
     return items
+
+
+def _beside_damaged(stack: Stack, damaged: Sequence[Skipped]) -> Stack:
+    """Refuse a stack that a damaged file lies beside: it may be a part of it."""
+    folders = {f.path.parent for f in stack.files}
+    beside = [s for s in damaged if s.path.parent in folders]
+    if not beside:
+        return stack
+    names = ", ".join(f"{s.path.name} ({s.reason})" for s in beside[:8])
+    problem = f"{len(beside)} damaged file(s) lie beside its images and may belong to it: {names}; copy them again, or "
+    return replace(stack, grid=None, problems=(*stack.problems, problem + "move them away if they do not"))
 
 
 def _names(conversion: DicomConversion) -> tuple[str, str]:
