@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,13 @@ __all__ = [
     "changed_at_once",
     "clear_history",
     "drop_polygon",
+    "forget_strokes",
     "hide_welcome",
-    "history_item_indices",
     "insert_above_canvas",
+    "intercept_painting",
     "item_changes",
     "main_window",
     "napari_docks",
-    "peek_redo",
-    "peek_undo",
     "show_help",
     "unwrapped",
     "viewer_widget",
@@ -81,19 +80,48 @@ def insert_above_canvas(viewer: napari.Viewer, widget: QWidget) -> None:
     layout.insertWidget(0, widget)
 
 
-def peek_undo(layer: Labels) -> list[Any] | None:
-    """Return the history item that the next undo takes back, or None."""
-    return layer._undo_history[-1] if layer._undo_history else None
-
-
-def peek_redo(layer: Labels) -> list[Any] | None:
-    """Return the history item that the next redo brings again, or None."""
-    return layer._redo_history[-1] if layer._redo_history else None
-
-
 def clear_history(layer: Labels) -> None:
     """Forget undo and redo, e.g. after other labels were put into the layer."""
     layer._reset_history()
+
+
+def forget_strokes(layer: Labels) -> None:
+    """Forget undo and redo in the middle of an edit: what is still being grouped to a stroke stays."""
+    layer._undo_history.clear()
+    layer._redo_history.clear()
+
+
+def intercept_painting(
+    layer: Labels,
+    *,
+    locked: Callable[[], Collection[int]],
+    refused: Callable[[int], None],
+    polygon: Callable[[NDArray[Any]], bool],
+) -> Callable[[], None]:
+    """Keep brush, eraser, fill and polygon off locked values, and offer each closed polygon to `polygon` first.
+
+    A locked value is neither painted over nor painted. Returns what takes the interception off again.
+    """
+    apply_mask, paint_polygon = layer._apply_mask_to_data, layer.paint_polygon
+
+    def masked(data: NDArray[Any], mask: NDArray[np.bool_], new_label: int, volume_slice: tuple) -> Any:
+        values = locked()
+        if new_label in values:
+            refused(new_label)
+            return None
+        if values:
+            mask = mask & ~np.isin(data, tuple(values))
+        return apply_mask(data, mask, new_label, volume_slice)
+
+    def offered(points: Any, new_label: int) -> None:
+        if not polygon(np.asarray(points, float)):
+            paint_polygon(points, new_label)
+
+    def release() -> None:
+        del layer._apply_mask_to_data, layer.paint_polygon
+
+    layer._apply_mask_to_data, layer.paint_polygon = masked, offered
+    return release
 
 
 def drop_polygon(layer: Labels) -> None:
@@ -139,11 +167,6 @@ def _atom_indices(atom: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
 def _atom_before(atom: Any) -> NDArray[Any]:
     """Return the values before the edit, in the order of `_atom_indices`."""
     return np.ravel(atom.old_values if hasattr(atom, "slice_key") else atom[1])
-
-
-def history_item_indices(item: list[Any], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return the sorted flat indices that a history item (one stroke) touches."""
-    return np.unique(np.concatenate([_atom_indices(atom, shape) for atom in item]))
 
 
 def _atom_after(atom: Any, n: int) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from napari_ssl.errors import LabelError
 from napari_ssl.io.images import hash_labels, read_image
 from napari_ssl.measures.curves import volume_curves
 from napari_ssl.measures.flags import Flag
+from napari_ssl.study.edit_history import EditHistory
 from napari_ssl.study.journal import EditJournal
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ _WEAK = 0.15
 class LoadedCase:
     """Everything that the window shows of one case. All arrays are ``(T, Z, Y, X)``.
 
-    `labels` is edited in place; `base_labels` is what is stored in the study. `n_recovered` strokes of the journal
-    are in `labels` already. `rule_flags` is None while the rules have not been asked about `labels`. `score` is
+    `labels` is edited in place; `base_labels` is what is stored in the study. `n_recovered` unsaved edits of the
+    journal are in `labels` already, `history` has them and those before. `rule_flags` is None while the rules have not
+    been asked about `labels`. `score` is
     what the QC classifier says about the stored labels, `attribution` how much each frame (T,) of a structure speaks
     against them, 1 for the strongest, `pressures` are systolic and diastolic in mmHg.
     """
@@ -54,6 +56,7 @@ class LoadedCase:
     state: ReviewState
     decision: Decision | None
     base_hash: str
+    history: EditHistory = field(default_factory=EditHistory)
     n_recovered: int = 0
     edited_frames: tuple[int, ...] = ()
     is_outdated: bool = False
@@ -154,8 +157,8 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
     base_hash = base_hash_of(case, shown)
     labels = base.copy()
     journal = EditJournal(study.folder, case_id, base_hash, reader)
-    n_recovered = journal.replay(labels)
-    edited = tuple(sorted({s.frame for s in journal.strokes()}))
+    history = journal.replay(labels)
+    n_recovered, edited = history.n_unsaved, history.unsaved_frames
     reference, previous = _other_labels(study, case_id, shown)
     previous_labels = None if previous is None else _read_labels(study, previous, case)
     proposal = shown if shown is not None and shown.confidence_path else study.proposal(case_id)
@@ -177,6 +180,7 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         state=state,
         decision=decision,
         base_hash=base_hash,
+        history=history,
         n_recovered=n_recovered,
         edited_frames=edited,
         is_outdated=is_outdated,

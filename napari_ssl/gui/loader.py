@@ -127,7 +127,7 @@ class CaseLoader(QObject):
         case = self.study.case(case_id)
         shown, _ = shown_segmentation(self.study, case_id, self.reader)
         _state, decision = self.study.review_state(case_id, self.reader)
-        n_strokes = len(EditJournal(self.study.folder, case_id, base_hash_of(case, shown), self.reader).strokes())
+        n_strokes = EditJournal(self.study.folder, case_id, base_hash_of(case, shown), self.reader).n_records()
         newest = self.study.proposal(case_id)
         return (case, shown and shown.id, newest and newest.id, decision and decision.id, n_strokes)
 

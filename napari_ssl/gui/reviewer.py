@@ -13,6 +13,7 @@ from napari_ssl.errors import DecisionError, NapariSslError
 from napari_ssl.gui.background import in_words, sentence
 from napari_ssl.gui.canvas import CaseCanvas
 from napari_ssl.gui.case_desk import CaseDesk
+from napari_ssl.gui.edit_marks import marks_in_words
 from napari_ssl.gui.loaded_case import measure_curves
 from napari_ssl.gui.loader import WorkQueue
 from napari_ssl.gui.navigation import Navigator
@@ -59,17 +60,23 @@ class Reviewer(CaseDesk):
     def close(self) -> tuple[str, ...]:
         """Leave the case, wait for saves and stop all threads; returns what could not be saved, in words."""
         self._poll.stop()
-        super().close()
+        unwritten = super().close()
         self.saver.close()
-        return tuple(self._unsaved.values())
+        return (*unwritten, *self._unsaved.values())
 
     @property
     def is_saving(self) -> bool:
         """Whether a decision is on its way into the study."""
         return bool(self._saving)
 
-    def decide(self, verdict: Verdict, *, reason: str = "", stay: bool = False) -> bool:
-        """Record a decision in the background; returns whether there was something to decide."""
+    def decide(
+        self, verdict: Verdict, *, reason: str = "", stay: bool = False, again: Callable[[], object] | None = None
+    ) -> bool:
+        """Record a decision in the background; returns whether there was something to decide.
+
+        With `again`, labels that nobody has looked at are not accepted at once: a message asks, and `again` is called
+        when the reader accepts them all the same.
+        """
         if self.study.read_only:
             self.message.emit(
                 "The study is open for reading only; decisions cannot be recorded. Ask for write permission on "
@@ -77,6 +84,8 @@ class Reviewer(CaseDesk):
                 "warning",
                 (),
             )
+            return False
+        if again is not None and self._asks_to_look(again):
             return False
         try:
             order = self.session.order(verdict, reason=reason, stay=stay)
@@ -87,6 +96,18 @@ class Reviewer(CaseDesk):
             self.session.reset_clock()
             self.save(order)
         return True
+
+    def _asks_to_look(self, again: Callable[[], object]) -> bool:
+        """Ask before labels that nobody has looked at are accepted; returns whether there are any."""
+        marks = self.session.unverified
+        if marks:
+            self.message.emit(
+                f"{self.session.case_id}: nobody has looked at {marks_in_words(marks)} that were copied, propagated or "
+                "interpolated. Accepted, they teach the next model like all others.",
+                "warning",
+                (("Look at them", self.next_unverified), ("Accept all the same", again)),
+            )
+        return bool(marks)
 
     def save(self, order: SaveOrder) -> None:
         """Store a decision in a thread; when that fails it is offered again."""
@@ -140,6 +161,7 @@ class Reviewer(CaseDesk):
             document = {
                 "curves_ml": {name: curve.volume_ml for name, curve in curves.items()},
                 "indices": asdict(indices(curves, self.study.label_scheme)),
+                "unverified": [list(place) for place in order.unverified],
                 "flags": [f.to_dict() for f in find_flags(order.loaded, order.labels, self.study)],
             }
             self.study.set_measures(saved.segmentation.id, document)

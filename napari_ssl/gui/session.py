@@ -1,17 +1,16 @@
 """State of one reader's review, without Qt: the case on screen, its unsaved strokes, time spent, and the decision.
 
 A decision is made in two steps: `ReviewSession.order` freezes it on the spot, `SaveOrder.run` stores it in a thread.
-Until that has succeeded the strokes stay in the journal, so a failed save loses nothing.
+Until that has succeeded the edits stay unsaved in the journal, so a failed save loses nothing; after it they can still
+be undone.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,53 +19,15 @@ from numpy.typing import NDArray
 from napari_ssl.core.decision import Decision, Verdict
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.errors import DecisionError
-from napari_ssl.gui.edit import Change
 from napari_ssl.gui.loaded_case import LoadedCase
+from napari_ssl.gui.stroke_keeper import StrokeKeeper
+from napari_ssl.study.edit_history import Edit, Place, Stroke
 from napari_ssl.study.journal import EditJournal
 
 if TYPE_CHECKING:
     from napari_ssl.study.study import Study
 
-__all__ = ["ReviewSession", "SaveOrder", "Saved", "StrokeKeeper", "last_standing"]
-
-
-class StrokeKeeper:
-    """The journal of the case on screen; may be written by the window while a save moves it to a new base."""
-
-    def __init__(self, study_folder: Path, case_id: str, base_hash: str, reader: str) -> None:
-        self._folder, self._case_id, self._reader = study_folder, case_id, reader
-        self._lock = threading.Lock()
-        self._journal = EditJournal(study_folder, case_id, base_hash, reader)
-        self.n = len(self._journal.strokes())
-
-    def append(self, changes: Iterable[Change]) -> None:
-        """Write strokes to the disk; StorageError when it is full."""
-        with self._lock:
-            for c in changes:
-                self._journal.append(c.frame, c.indices, c.before, c.after, c.label)
-                self.n += 1
-
-    def clear(self) -> None:
-        """Forget all strokes."""
-        with self._lock:
-            self._journal.clear()
-            self.n = 0
-
-    def rebase(self, base_hash: str, n_saved: int) -> None:
-        """Drop the first `n_saved` strokes, which are part of the labels `base_hash` now; keep those made since."""
-        with self._lock:
-            if base_hash == self._journal.base_hash:
-                return
-            later = self._journal.strokes()[n_saved:]
-            if not later:
-                self._journal.clear()
-            old = self._journal
-            self._journal = EditJournal(self._folder, self._case_id, base_hash, self._reader)
-            for s in later:
-                self._journal.append(s.frame, s.flat_indices, s.before, s.after, s.label)
-            if later:
-                old.path.with_name(f"{old.path.name}.set-aside-{old.base_hash[:12]}").unlink(missing_ok=True)
-            self.n = len(later)
+__all__ = ["ReviewSession", "SaveOrder", "Saved", "last_standing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +53,8 @@ class SaveOrder:
     labels: NDArray[np.uint8] | None
     frames: tuple[int, ...]
     strokes: StrokeKeeper
-    n_strokes: int
+    n_records: int
+    unverified: tuple[Place, ...] = ()
 
     def run(self, study: Study) -> Saved:
         """Store labels and decision, then release the journal. Called in a thread; NapariSslError when it fails."""
@@ -123,7 +85,7 @@ class SaveOrder:
             )
         )
         if self.labels is not None:
-            self.strokes.rebase(segmentation.label_hash, self.n_strokes)
+            self.strokes.rebase(segmentation.label_hash, self.n_records)
         return Saved(decision=decision, segmentation=segmentation)
 
     @staticmethod
@@ -155,7 +117,6 @@ class ReviewSession:
         self.comment = ""
         self.frame = 0
         self.slice = 0
-        self._depth = 0
         self._clock = clock
         self._seconds = 0.0
         self._since: float | None = None
@@ -168,28 +129,38 @@ class ReviewSession:
 
     @property
     def is_edited(self) -> bool:
-        """Whether the shown labels differ from the stored ones by strokes that were not undone."""
-        return self._depth != 0
+        """Whether the shown labels differ from the stored ones by edits that were not undone."""
+        return self.strokes is not None and not self.strokes.history.is_stored
+
+    @property
+    def unverified(self) -> frozenset[Place]:
+        """Frames and slices whose copied, propagated or interpolated labels nobody has looked at."""
+        return frozenset(self.strokes.history.unverified) if self.strokes is not None else frozenset()
 
     @property
     def seconds(self) -> float:
         """Time that the case was on screen while the window was active."""
         return self._seconds + (0.0 if self._since is None else self._clock() - self._since)
 
+    @property
+    def is_active(self) -> bool:
+        """Whether the window is in front."""
+        return self._active
+
     def open(self, loaded: LoadedCase, *, flags: Iterable[tuple[int, int]] = (), comment: str = "") -> None:
         """Begin with a case; the clock starts anew."""
         self.loaded = loaded
-        self.strokes = StrokeKeeper(self.study.folder, loaded.case.id, loaded.base_hash, self.reader)
+        journal = EditJournal(self.study.folder, loaded.case.id, loaded.base_hash, self.reader)
+        self.strokes = StrokeKeeper(journal, loaded.history)
         self.flags = {(int(f), int(z)) for f, z in flags}
         self.comment = comment
-        self._depth = loaded.n_recovered
         self._seconds, self._since = 0.0, None
         self.set_active(self._active)
 
     def close(self) -> None:
-        """Leave the case; strokes that were all undone leave no journal behind."""
-        if self.strokes is not None and not self.is_edited and self.strokes.n:
-            self.strokes.clear()
+        """Leave the case; edits that were all undone are no unsaved work, but can be made again later."""
+        if self.strokes is not None:
+            self.strokes.compact()
         self.loaded = self.strokes = None
 
     def set_active(self, active: bool) -> None:
@@ -204,18 +175,21 @@ class ReviewSession:
         self._seconds = 0.0
         self._since = self._clock() if self._since is not None else None
 
-    def add_changes(self, changes: list[Change], *, depth: int = 1) -> None:
-        """Journal an edit that was just made; `depth` is −1 for an undo. StorageError when the disk is full."""
-        self._depth += depth
-        self.loaded.edited_frames = tuple(sorted({*self.loaded.edited_frames, *(c.frame for c in changes)}))
-        self.strokes.append(changes)
+    def add_edit(self, edit: Edit) -> None:
+        """Journal an edit that was just made; StorageError when it waits in memory for the disk."""
+        self.loaded.edited_frames = tuple(sorted({*self.loaded.edited_frames, *edit.frames}))
+        self.strokes.add(edit)
 
-    def discard_edits(self) -> None:
-        """Put the stored labels back and forget the strokes."""
-        self.loaded.labels[...] = self.loaded.base_labels
-        self.loaded.edited_frames = ()
-        self.strokes.clear()
-        self._depth = 0
+    def reverting_edit(self) -> Edit | None:
+        """Return the edit that leads back to the stored labels, None when they are shown."""
+        labels, base = self.loaded.labels, self.loaded.base_labels
+        strokes = []
+        for frame in range(len(labels)):
+            now, then = labels[frame].reshape(-1), base[frame].reshape(-1)
+            indices = np.flatnonzero(now != then).astype(np.int32)
+            if len(indices):
+                strokes.append(Stroke(frame=frame, flat_indices=indices, before=now[indices], after=then[indices]))
+        return Edit(strokes=tuple(strokes), tool="revert", reverts=True) if strokes else None
 
     def toggle_flag(self) -> bool:
         """Flag the shown frame and slice, or take the flag off; returns whether it is flagged now."""
@@ -259,7 +233,8 @@ class ReviewSession:
             labels=(loaded.labels.copy() if stay else loaded.labels) if edited else None,
             frames=loaded.labelled_frames,
             strokes=self.strokes,
-            n_strokes=self.strokes.n,
+            n_records=self.strokes.n_records,
+            unverified=tuple(sorted(self.unverified)),
         )
 
     def has_decided(self, order: SaveOrder) -> bool:
@@ -285,7 +260,6 @@ class ReviewSession:
         loaded.base_labels = order.labels if order.labels is not loaded.labels else order.labels.copy()
         loaded.base_hash = saved.segmentation.label_hash
         loaded.is_outdated = False
-        self._depth = self.strokes.n
 
 
 def last_standing(decisions: Iterable[Decision]) -> Decision | None:

@@ -1,20 +1,22 @@
-"""Correction tools in two compact rows: mode, brush size, and the structure that is painted."""
+"""Correction tools in compact rows: mode, structure and its lock, brush size, commands, and what they are doing."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QMenu, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.gui.edit_status import EditStatus, lock_icon
 from napari_ssl.gui.theme import colours_of, is_theme_change, state_icon
 
-__all__ = ["TOOLS", "ToolRow"]
+__all__ = ["COMMANDS", "TOOLS", "ToolRow"]
 
 _SHEET = """
 QToolButton {{ background: {fill}; color: {text}; border: 1px solid {fill}; border-radius: 3px; padding: 3px 2px; }}
 QToolButton:hover {{ background: {hover}; }}
 QToolButton:checked {{ background: #5E69D1; color: #FFFFFF; border-color: {edge}; }}
+QToolButton::menu-button {{ width: 13px; border: 0px; }}
 QToolButton:disabled {{ color: {faint}; background: {dull}; border-color: {dull}; }}
 """
 _DARK = {
@@ -45,10 +47,53 @@ TOOLS: dict[str, tuple[str, str]] = {
 """napari's mode: caption and explanation."""
 
 
+COMMANDS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "Smooth": (
+        "smooth",
+        (("smooth", "Smooth the chosen structure in this frame; every structure keeps its topology"),),
+    ),
+    "Islands": (
+        "islands",
+        (
+            ("islands", "Keep the largest part of each structure in this frame"),
+            ("islands_everywhere", "Keep the largest part of each structure in all frames"),
+        ),
+    ),
+    "Between": (
+        "fill_between",
+        (
+            ("fill_between", "Fill slices that are left out between labelled ones (shape-based interpolation)"),
+            ("interpolate_slice", "Replace this slice by what lies between its labelled neighbours"),
+        ),
+    ),
+    "Copy": (
+        "copy_next",
+        (
+            ("copy_next", "Copy this slice's labels to the next frame"),
+            ("copy_previous", "Copy this slice's labels to the previous frame"),
+            ("copy_up", "Copy this slice's labels to the slice above"),
+            ("copy_down", "Copy this slice's labels to the slice below"),
+        ),
+    ),
+    "Propagate": (
+        "propagate_next",
+        (
+            ("propagate_next", "Carry this frame's labels to the next frame by registration"),
+            ("propagate_cycle", "Carry this frame's labels to all other frames by registration"),
+            ("propagate_phases", "Carry the labels of ED and ES to the frames between them by registration"),
+        ),
+    ),
+    "CRF": ("region", (("region", "Draw a region: inside it outlines move to the edges of the image (CRF)"),)),
+}
+"""Caption: what a click does, and all actions with their explanations, as in `keys.ACTIONS`."""
+
+
 class ToolRow(QWidget):
     """Emits what was chosen; `show_*` follow what napari does by its own keys, without emitting."""
 
     tool_chosen = Signal(str)
+    command_chosen = Signal(str)
+    lock_toggled = Signal(int, bool)
     size_chosen = Signal(int)
     structure_chosen = Signal(int)
 
@@ -75,17 +120,47 @@ class ToolRow(QWidget):
         self._size_text = QLabel("6 px")
         self._size_text.setMinimumWidth(38)
         self.size.valueChanged.connect(self._resized)
+        self.lock = self._button("Lock", "")
+        self.lock.setSizePolicy(self.lock.sizePolicy().Policy.Fixed, self.lock.sizePolicy().Policy.Fixed)
+        self.lock.clicked.connect(lambda checked: self.lock_toggled.emit(self._structure, checked))
+        self._structure = 0
+        self._locked: frozenset[int] = frozenset()
+        self._hues: dict[int, str] = {}
+        self.status = EditStatus()
+        self._command_buttons: dict[str, QToolButton] = {}
+        self._command_tips: dict[str, str] = {}
         sizes = QHBoxLayout()
         sizes.addWidget(QLabel("Size"))
         sizes.addWidget(self.size, 1)
         sizes.addWidget(self._size_text)
+        sizes.addWidget(self.lock)
         self._structure_row = QHBoxLayout()
         self._structure_row.setSpacing(2)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        for row in (tools, self._structure_row, sizes):
+        for row in (tools, self._structure_row, sizes, self._build_commands()):
             column.addLayout(row)
+        column.addWidget(self.status)
+
+    def _build_commands(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        for caption, (first, actions) in COMMANDS.items():
+            button = self._button(caption, "")
+            button.setCheckable(first == "region")
+            button.clicked.connect(lambda _checked=False, action=first: self.command_chosen.emit(action))
+            if len(actions) > 1:
+                menu = QMenu(button)
+                menu.setToolTipsVisible(True)
+                for action, text in actions:
+                    menu.addAction(text, lambda action=action: self.command_chosen.emit(action)).setData(action)
+                button.setMenu(menu)
+                button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+            self._command_buttons[caption] = button
+            row.addWidget(button, 1)
+        self.set_command_hints({})
+        return row
 
     @staticmethod
     def _button(caption: str, tip: str) -> QToolButton:
@@ -104,18 +179,46 @@ class ToolRow(QWidget):
             self._structure_row.removeWidget(button)
             button.hide()
             button.deleteLater()
+        self._hues = {s.value: QColor(s.colour).name() for s in scheme.structures}
         for structure in scheme.structures:
             button = self._button(structure.name, f"{structure.name}: label value {structure.value}")
-            button.setIcon(state_icon(QColor(structure.colour).name()))
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
             button.clicked.connect(lambda _c=False, value=structure.value: self.structure_chosen.emit(value))
             self._structures.addButton(button, structure.value)
             self._structure_row.addWidget(button, 1)
+        self.show_locks(frozenset())
 
     def set_hints(self, hints: dict[str, str]) -> None:
         """Show the key of each mode in its explanation."""
         for mode, key in hints.items():
             self._tool_buttons[mode].setToolTip(TOOLS[mode][1] + (f"  [{key}]" if key else ""))
+
+    def set_command_hints(self, hints: dict[str, str]) -> None:
+        """Show the keys of the commands, by action, in explanations and menus."""
+        for caption, (_first, actions) in COMMANDS.items():
+            lines = [text + (f"  [{hints[action]}]" if hints.get(action) else "") for action, text in actions]
+            button = self._command_buttons[caption]
+            button.setToolTip("\n".join(lines))
+            button.setAccessibleName(actions[0][1])
+            for entry, (action, text) in zip(button.menu().actions() if button.menu() else (), actions, strict=False):
+                entry.setText(text + (f"\t{hints[action]}" if hints.get(action) else ""))
+        key = f"  [{hints['lock']}]" if hints.get("lock") else ""
+        self.lock.setToolTip(f"Lock the chosen structure: no tool changes a locked one{key}")
+        self.status.set_key(hints.get("next_unverified", ""))
+
+    def show_locks(self, locked: frozenset[int]) -> None:
+        """Mark the structures that are locked."""
+        self._locked = locked
+        for button in self._structures.buttons():
+            value = self._structures.id(button)
+            hue = self._hues[value]
+            button.setIcon(lock_icon(hue) if value in locked else state_icon(hue))
+            button.setAccessibleName(f"{button.text()}, locked" if value in locked else button.text())
+        self.lock.setChecked(self._structure in locked)
+
+    def show_drawing(self, wanted: bool) -> None:
+        """Mark that a region is to be drawn."""
+        self._command_buttons["CRF"].setChecked(wanted)
 
     def show_tool(self, mode: str) -> None:
         """Mark the mode that is active; modes of napari that have no button mark none."""
@@ -126,6 +229,9 @@ class ToolRow(QWidget):
 
     def show_structure(self, value: int) -> None:
         """Mark the structure that is painted; background marks none."""
+        self._structure = value
+        self.lock.setChecked(value in self._locked)
+        self.lock.setEnabled(value != 0)
         self._structures.setExclusive(False)
         for button in self._structures.buttons():
             button.setChecked(self._structures.id(button) == value)

@@ -89,7 +89,7 @@ class WorkspaceWidget(JudgingActions):
         self._wire_panels()
         self.findings.set_key(self._keys.shown_key("next_finding"))
         self._key_filter = KeyFilter(
-            self._keys, self._guarded(self._actions()), self.choose_digit, self.review.hide_reasons, self
+            self._keys, self._guarded(self._actions()), self.choose_digit, self._call_off, self
         )
         napari_widgets = (compat.canvas_widget, compat.viewer_widget, compat.main_window)
         for widget in (*(find(napari_viewer) for find in napari_widgets), self, *self._docks):
@@ -169,6 +169,7 @@ class WorkspaceWidget(JudgingActions):
         self.curves.phases_changed.connect(self._phases_dragged)
         self.findings.place_chosen.connect(self._go_to_place)
         self._wire_rating()
+        self._wire_editing()
         self._wire_judging()
         self.navigator.moved.connect(self._moved)
         self.training.job_finished.connect(self._job_finished)
@@ -227,10 +228,7 @@ class WorkspaceWidget(JudgingActions):
             **{action: lambda mode=mode: self._set_tool(mode) for action, mode in tools.items()},
             **self._judging_actions(),
             "next_structure": self._next_structure,
-            "undo": lambda: self.reviewer and self.reviewer.undo(),
-            "redo": lambda: self.reviewer and self.reviewer.redo(),
-            "copy_up": lambda: self.reviewer and self.reviewer.copy_slice(-1),
-            "copy_down": lambda: self.reviewer and self.reviewer.copy_slice(1),
+            **self._editing_actions(),
         }
 
     def show_keys(self) -> None:

@@ -11,7 +11,7 @@ from napari_ssl.gui import compat
 from napari_ssl.gui.background import in_words
 from napari_ssl.gui.curve_quantity import quantities
 from napari_ssl.gui.pressures import PressureDialog, aortic_rows, has_aortic_area
-from napari_ssl.gui.workspace_layers import LayerActions
+from napari_ssl.gui.workspace_editing import EditingActions
 
 if TYPE_CHECKING:
     from napari_ssl.gui.banner import Banner
@@ -30,7 +30,7 @@ _STATE_OF = {
 }
 
 
-class CaseActions(LayerActions):
+class CaseActions(EditingActions):
     """What the reader does with cases."""
 
     banner: Banner
@@ -173,15 +173,17 @@ class CaseActions(LayerActions):
             flagged = (frame, slice_) in self.reviewer.session.flags
             self.review.flag_button.setText("Remove flag" if flagged else "Flag this slice")
 
-    def accept(self) -> None:
-        """Accept, saving edits, and go to the next case to do."""
-        if self._case_is_open() and self.reviewer.decide(Verdict.ACCEPT):
+    def accept(self, *, unseen: bool = False) -> None:
+        """Accept, saving edits, and go to the next case to do; `unseen`: also what nobody has looked at."""
+        again = None if unseen else lambda: self.accept(unseen=True)
+        if self._case_is_open() and self.reviewer.decide(Verdict.ACCEPT, again=again):
             self.go_to_case(1, to_do_only=True)
 
-    def save(self) -> None:
-        """Save the correction, which accepts it, and stay."""
+    def save(self, *, unseen: bool = False) -> None:
+        """Save the correction, which accepts it, and stay; `unseen`: also what nobody has looked at."""
         if self._case_is_open():
-            self.reviewer.decide(Verdict.CORRECT, stay=True)
+            again = None if unseen else lambda: self.save(unseen=True)
+            self.reviewer.decide(Verdict.CORRECT, stay=True, again=again)
 
     def reject(self, reason: str) -> None:
         """Reject for a reason and go to the next case to do."""

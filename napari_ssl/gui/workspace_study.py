@@ -105,6 +105,7 @@ class StudyActions(RatingActions):
         reviewer.saving_changed.connect(self._show_edits)
         reviewer.decided.connect(self._decided)
         reviewer.rules.checked.connect(self._show_rule_flags)
+        self._follow_editing()
         reviewer.rules.failed.connect(lambda text: self.findings.clear(f"The rules could not be asked. {text}"))
         self.viewer.title = f"napari-ssl · {study.name}"
         self.review.set_reasons(study.reject_reasons)

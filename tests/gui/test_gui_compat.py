@@ -19,10 +19,9 @@ def layer():
     return layer
 
 
-def tracked(layer):
-    changes, shown = [], []
-    tracker = EditTracker(layer, on_change=lambda c, d: changes.append((c, d)), show=lambda t, z: shown.append((t, z)))
-    return tracker, changes, shown
+def tracked(layer, **wishes):
+    edits = []
+    return EditTracker(layer, on_edit=edits.append, **wishes), edits
 
 
 def stroke(layer, *points, label=2):
@@ -34,75 +33,97 @@ def stroke(layer, *points, label=2):
 def test_a_stroke_is_told_with_what_was_there_before(layer):
     layer.data[1, 2, 10, :] = 1
     layer.brush_size = 3
-    _tracker, changes, _ = tracked(layer)  # napari holds it weakly
+    _tracker, edits = tracked(layer)  # napari holds it weakly
     stroke(layer, (1, 2, 10, 5), (1, 2, 10, 6), (1, 2, 10, 5))
-    [(parts, direction)] = changes
-    [change] = parts
-    assert (change.frame, direction, change.label) == (1, 1, 2)
-    z, y, _ = np.unravel_index(change.indices, (3, 20, 16))
+    [edit] = edits
+    [told] = edit.strokes
+    assert (told.frame, told.label) == (1, 2)
+    z, y, _ = np.unravel_index(told.flat_indices, (3, 20, 16))
     assert set(z) == {2}
-    assert np.array_equal(change.before, np.where(y == 10, 1, 0))
-    assert set(change.after) == {2}
-    assert np.array_equal(layer.data[1].reshape(-1)[change.indices], change.after)
+    assert np.array_equal(told.before, np.where(y == 10, 1, 0))
+    assert set(told.after) == {2}
+    assert np.array_equal(layer.data[1].reshape(-1)[told.flat_indices], told.after)
 
 
-def test_undo_shows_the_frame_of_the_stroke_and_tells_the_reverse(layer):
-    tracker, changes, shown = tracked(layer)
+def test_edits_are_taken_back_and_made_again_without_napari(layer):
+    tracker, edits = tracked(layer)
     stroke(layer, (0, 1, 8, 8))
     stroke(layer, (3, 2, 8, 8))
-    tracker.undo()
-    tracker.undo()
-    assert shown == [(3, 2), (0, 1)]
-    assert [d for _, d in changes] == [1, 1, -1, -1]
-    assert not layer.data.any()
-    first, last = changes[0][0][0], changes[-1][0][0]
-    assert np.array_equal(first.indices, last.indices)
-    assert np.array_equal(first.after, last.before)
-    tracker.redo()
-    assert shown[-1] == (0, 1)
+    both = layer.data.copy()
+    layer.undo()  # napari's own history holds nothing
+    assert np.array_equal(layer.data, both)
+    tracker.apply(edits[1], backwards=True)
     assert layer.data[0, 1].any() and not layer.data[3].any()
+    tracker.apply(edits[0], backwards=True)
+    assert not layer.data.any()
+    tracker.apply(edits[0])
+    tracker.apply(edits[1])
+    assert np.array_equal(layer.data, both) and len(edits) == 2
 
 
 def test_replaying_what_was_told_gives_the_same_labels(layer):
     rng = np.random.default_rng(0)
-    tracker, changes, _ = tracked(layer)
+    _tracker, edits = tracked(layer)
     layer.brush_size = 5
     for _ in range(30):
-        if rng.random() < 0.3:
-            tracker.undo()
-        elif rng.random() < 0.2:
-            tracker.redo()
-        else:
-            t, z = rng.integers(0, (4, 3))
-            points = [(t, z, *rng.integers(0, (20, 16))) for _ in range(3)]
-            stroke(layer, *points, label=int(rng.integers(0, 4)))
+        t, z = rng.integers(0, (4, 3))
+        points = [(t, z, *rng.integers(0, (20, 16))) for _ in range(3)]
+        stroke(layer, *points, label=int(rng.integers(0, 4)))
     copy = np.zeros_like(layer.data)
-    for parts, _ in changes:
-        for change in parts:
-            copy[change.frame].reshape(-1)[change.indices] = change.after
+    for edit in edits:
+        edit.paint(copy)
     assert np.array_equal(copy, layer.data)
+    for edit in reversed(edits):
+        edit.paint(copy, backwards=True)
+    assert not copy.any()
 
 
-def test_fill_and_assign_are_told_too(layer):
-    tracker, changes, _ = tracked(layer)
+def test_fill_and_polygon_are_told_too(layer):
+    _tracker, edits = tracked(layer)
     layer.fill((1, 1, 0, 0), 3)
-    tracker.assign(1, 2, layer.data[1, 1])
-    assert [c[0][0].frame for c in changes] == [1, 1]
-    assert len(changes[0][0][0].indices) == len(changes[1][0][0].indices) == 20 * 16
-    tracker.undo()
-    assert not layer.data[1, 2].any() and layer.data[1, 1].all()
+    layer.paint_polygon([(2, 0, 2, 2), (2, 0, 2, 12), (2, 0, 12, 2)], 1)
+    assert [e.frames for e in edits] == [(1,), (2,)]
+    assert len(edits[0].strokes[0].flat_indices) == 20 * 16
+    assert layer.data[2, 0, 4, 4] == 1 and not layer.data[2, 0, 14, 14]
 
 
-def test_nothing_to_undo_tells_nothing(layer):
-    tracker, changes, shown = tracked(layer)
-    assert tracker.undo() == [] and tracker.redo() == []
-    assert changes == [] and shown == []
+def test_a_locked_value_is_neither_painted_over_nor_painted(layer):
+    layer.data[1, 1, 5:10] = 3
+    refused = []
+    tracker, edits = tracked(layer, on_refused=refused.append)
+    tracker.locked = frozenset({3})
+    layer.brush_size = 9
+    stroke(layer, (1, 1, 5, 8))
+    assert (layer.data[1, 1, 5:10] == 3).all() and (layer.data[1, 1] == 2).any()
+    layer.fill((1, 1, 7, 8), 1)
+    stroke(layer, (1, 1, 7, 8), label=0)
+    layer.paint_polygon([(1, 1, 0, 0), (1, 1, 0, 15), (1, 1, 19, 15), (1, 1, 19, 0)], 1)
+    assert (layer.data[1, 1, 5:10] == 3).all() and (layer.data[1, 1] == 1).any()
+    n = len(edits)
+    stroke(layer, (0, 0, 5, 8), label=3)
+    assert refused == [3] and len(edits) == n and not layer.data[0].any()
+    tracker.locked = frozenset()
+    stroke(layer, (1, 1, 7, 8))
+    assert (layer.data[1, 1, 7] == 2).any()
 
 
-def test_clear_history_forgets_both_ways(layer):
+def test_a_polygon_that_is_wanted_as_a_region_is_not_painted(layer):
+    regions = []
+    tracker, edits = tracked(layer, on_region=lambda corners: regions.append(corners) or True)
+    corners = [(2, 0, 2, 2), (2, 0, 2, 12), (2, 0, 12, 2)]
+    layer.paint_polygon(corners, 1)
+    assert np.array_equal(regions[0], corners) and not edits and not layer.data.any()
+    tracker.disconnect()
+    layer.paint_polygon(corners, 1)
+    assert layer.data.any() and not edits
+
+
+def test_naparis_histories_can_be_emptied(layer):
     stroke(layer, (0, 0, 5, 5))
+    before = layer.data.copy()
     compat.clear_history(layer)
-    assert compat.peek_undo(layer) is None and compat.peek_redo(layer) is None
+    layer.undo()
+    assert np.array_equal(layer.data, before)
 
 
 def test_qt_does_not_use_up_none(qapp):

@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -10,11 +9,10 @@ from gui_cases import add_model, beating_disc, propose
 from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import DecisionError
-from napari_ssl.gui.edit import Change
 from napari_ssl.gui.loaded_case import load_case
 from napari_ssl.gui.session import ReviewSession, last_standing
-from napari_ssl.gui.view_memory import ViewMemory
 from napari_ssl.io.images import hash_labels
+from napari_ssl.study.edit_history import Edit
 from napari_ssl.study.journal import EditJournal
 
 READER = "Dr Test"
@@ -39,7 +37,7 @@ def paint(session, frame=1, start=0, n=5, value=1):
     indices = np.arange(start, start + n, dtype=np.int32)
     before = flat[indices].copy()
     flat[indices] = value
-    session.add_changes([Change(frame=frame, indices=indices, before=before, after=flat[indices].copy())])
+    session.add_edit(Edit.of_arrays(frame, indices, before, flat[indices].copy()))
 
 
 def test_accepting_unchanged_labels_is_a_decision_about_the_proposal(review_study):
@@ -96,18 +94,25 @@ def test_strokes_survive_a_killed_session_and_can_be_discarded(review_study):
     again = opened(review_study)  # the first session never closed: killed
     assert again.loaded.n_recovered == 1 and again.is_edited
     assert np.array_equal(again.loaded.labels, painted)
-    again.discard_edits()
-    assert np.array_equal(again.loaded.labels, again.loaded.base_labels)
-    assert opened(review_study).loaded.n_recovered == 0
+    edit = again.reverting_edit()
+    edit.paint(again.loaded.labels)
+    again.add_edit(edit)
+    assert np.array_equal(again.loaded.labels, again.loaded.base_labels) and not again.is_edited
+    again.close()
+    later = opened(review_study)
+    assert later.loaded.n_recovered == 0 and not EditJournal.cases_with_edits(review_study.folder, READER)
+    later.strokes.history.next_undo.paint(later.loaded.labels, backwards=True)  # what was discarded can come back
+    later.strokes.undo()
+    assert later.is_edited and np.array_equal(later.loaded.labels, painted)
 
 
 def test_strokes_survive_kill_minus_nine(review_study):
     """A process paints two strokes and is killed on the spot; the next one finds both."""
     program = f"""
 import os, signal, numpy as np
-from napari_ssl.gui.edit import Change
 from napari_ssl.gui.loaded_case import load_case
 from napari_ssl.gui.session import ReviewSession
+from napari_ssl.study.edit_history import Edit
 from napari_ssl.study.study import Study
 study = Study.open({str(review_study.folder)!r})
 session = ReviewSession(study, {READER!r})
@@ -116,7 +121,7 @@ for start in (0, 50):
     flat, at = session.loaded.labels[1].reshape(-1), np.arange(start, start + 5, dtype=np.int32)
     before = flat[at].copy()
     flat[at] = 2
-    session.add_changes([Change(frame=1, indices=at, before=before, after=flat[at].copy())])
+    session.add_edit(Edit.of_arrays(1, at, before, flat[at].copy()))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == -signal.SIGKILL
@@ -136,14 +141,30 @@ def test_strokes_painted_on_older_labels_are_shown_on_those(review_study, tmp_pa
     assert np.array_equal(loaded.labels, painted)
 
 
-def test_leaving_with_everything_undone_leaves_no_journal(review_study):
+def test_leaving_with_everything_undone_leaves_no_unsaved_work_but_the_way_forward(review_study):
     session = opened(review_study)
     paint(session, n=1, value=1)
-    change = Change(frame=1, indices=np.zeros(1, np.int32), before=np.ones(1, np.uint8), after=np.zeros(1, np.uint8))
-    session.loaded.labels[1].reshape(-1)[0] = 0
-    session.add_changes([change], depth=-1)
+    session.strokes.history.next_undo.paint(session.loaded.labels, backwards=True)
+    session.strokes.undo()
     session.close()
     assert not EditJournal.cases_with_edits(review_study.folder, READER)
+    again = opened(review_study)
+    assert again.loaded.n_recovered == 0 and again.strokes.history.next_redo.frames == (1,)
+
+
+def test_what_was_saved_can_be_undone_after_the_program_was_closed(review_study):
+    session = opened(review_study)
+    before = session.loaded.labels.copy()
+    paint(session)
+    session.saved(order := session.order(Verdict.CORRECT, stay=True), order.run(review_study))
+    assert not session.is_edited
+    session.close()
+    again = opened(review_study)
+    assert not again.is_edited and again.loaded.segmentation.source is Source.CORRECTED
+    again.strokes.history.next_undo.paint(again.loaded.labels, backwards=True)
+    again.strokes.undo()
+    assert np.array_equal(again.loaded.labels, before) and again.is_edited
+    assert opened(review_study).loaded.n_recovered == 1
 
 
 def test_painting_goes_on_while_a_correction_is_saved(review_study):
@@ -242,24 +263,3 @@ def test_accepting_again_says_nothing_new(review_study):
     session = opened(review_study)
     assert session.has_decided(session.order(Verdict.ACCEPT))
     assert not session.has_decided(session.order(Verdict.REJECT, reason="Other"))
-
-
-def test_views_are_remembered_per_study_and_reader(tmp_path, home):
-    ViewMemory(tmp_path, "a").remember("case0", {"frame": 3})
-    assert ViewMemory(tmp_path, "a").recall("case0") == {"frame": 3}
-    assert ViewMemory(tmp_path, "a").last == "case0"
-    assert ViewMemory(tmp_path, "b").recall("case0") == {}
-    assert ViewMemory(tmp_path, "b").last is None
-    assert ViewMemory(tmp_path / "other", "a").recall("case0") == {}
-    assert home in ViewMemory(tmp_path, "a").path.parents
-    ViewMemory(tmp_path, "a").path.write_text("{broken")
-    assert ViewMemory(tmp_path, "a").recall("case0") == {}
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_settings_folder_that_cannot_be_written_costs_only_the_convenience(tmp_path, home):
-    home.mkdir()
-    home.chmod(0o500)
-    memory = ViewMemory(tmp_path, "a")
-    memory.remember("case0", {"frame": 3})
-    assert memory.recall("case0") == {"frame": 3}

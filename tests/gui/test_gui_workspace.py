@@ -176,7 +176,7 @@ def test_a_stroke_halts_the_cine(window):
     frame = window.session.frame
     window.stroke()
     assert not window.widget.navigator.playing
-    assert len({s.frame for s in window.session.strokes._journal.strokes()}) == 1
+    assert len({f for e in window.session.strokes.history.edits for f in e.frames}) == 1
     assert window.session.strokes._journal.strokes()[0].frame in (frame, frame + 1)
 
 
@@ -352,7 +352,7 @@ def test_layers_are_kept_between_cases(window):
 def test_copying_to_the_next_slice_is_an_edit_that_can_be_undone(window):
     labels = window.session.loaded.labels
     labels[0, 2] = 0
-    window.widget.reviewer.copy_slice(1)
+    window.widget.reviewer.tools.copy_slice(1)
     QApplication.processEvents()
     assert window.session.slice == 2
     assert np.array_equal(labels[0, 2], labels[0, 1])

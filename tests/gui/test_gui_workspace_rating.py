@@ -233,7 +233,7 @@ def test_proposals_are_rated_not_corrections_and_unsaved_strokes_keep_a_case_out
     review_study.add_segmentation(first, labels[:, ::-1], source=Source.CORRECTED, frames=range(6), reader=READER)
     base = review_study.proposal(second).label_hash
     EditJournal(review_study.folder, second, base, READER).append(
-        0, np.arange(3), labels[0].reshape(-1)[:3], labels[0].reshape(-1)[:3], 1
+        0, np.arange(3), labels[0].reshape(-1)[:3], labels[0].reshape(-1)[:3]
     )
     widget = begin(window)
     assert window.session.case_id == first

@@ -35,8 +35,8 @@ def record_and_die(folder: Path) -> None:
 
 def paint_and_die(folder: Path, base_hash: str) -> None:
     journal = EditJournal(folder, "p0", base_hash, "Ada")
-    journal.append(0, [1, 2, 3], [0, 0, 0], [3, 3, 3], 3)
-    journal.append(1, [4], [0], [2], 2)
+    journal.append(0, [1, 2, 3], [0, 0, 0], [3, 3, 3])
+    journal.append(1, [4], [0], [2])
     os.kill(os.getpid(), 9)
 
 

@@ -59,7 +59,7 @@ def test_a_rejected_case_comes_back_with_the_next_proposal_an_accepted_one_stays
 
 
 def test_unsaved_strokes_make_a_case_in_progress(study: Study, proposal):
-    EditJournal(study.folder, "p0", proposal.label_hash, "Ada").append(0, [1], [0], [3], 3)
+    EditJournal(study.folder, "p0", proposal.label_hash, "Ada").append(0, [1], [0], [3])
     assert study.review_state("p0", "Ada")[0] is ReviewState.IN_PROGRESS
     assert study.review_state("p0", "Bob")[0] is ReviewState.UNREVIEWED
 
