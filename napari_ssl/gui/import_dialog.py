@@ -1,8 +1,9 @@
-"""The dialog that imports images: choose, see what was found, import with progress and cancel."""
+"""The dialog that imports images: choose, see what was found, say what labels mean, import with progress and cancel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -25,23 +26,21 @@ from qtpy.QtWidgets import (
 from napari_ssl.core.case import Split
 from napari_ssl.gui.background import BackgroundRun, BackgroundTask
 from napari_ssl.gui.banner import Banner
-from napari_ssl.gui.import_finding import FoundItem, look_at
+from napari_ssl.gui.import_drop import ImportDrop
+from napari_ssl.gui.import_finding import HEADERS, NUMBER_COLUMNS, FoundItem, LabelCounts, count_labels, look_at
+from napari_ssl.gui.import_labels import LabelOrderEditor
+from napari_ssl.gui.import_options import ImportOptions
 from napari_ssl.gui.model_list import plain_table
-from napari_ssl.gui.theme import colours_of, muted_label, set_margins, wrapped_label
+from napari_ssl.gui.theme import colours_of, set_margins, wrapped_label
+from napari_ssl.io.identity import Pseudonyms
 from napari_ssl.io.layouts import LAYOUTS
+from napari_ssl.io.layouts.item import ImportItem
 from napari_ssl.study.importing import SPLIT_FRACTIONS, ImportReport
 from napari_ssl.study.study import Study
 
 __all__ = ["ImportDialog"]
 
-_LAYOUT_TITLES = {
-    "auto": "Find out",
-    "acdc": "ACDC (patientNNN folders)",
-    "plain": "Plain folder (images and *_gt, *_seg or *_label files)",
-    "files": "These files",
-}
-_HEADERS = ("Subject", "Case", "Frames", "Slices", "Pixels", "Spacing z × y × x (mm)", "Frame time", "Labels", "Split")
-_FILTER = "Images (*.nii *.nii.gz *.nrrd *.mha *.mhd);;All files (*)"
+_FILTER = "Images (*.nii *.nii.gz *.nrrd *.mha *.mhd *.dcm);;All files (*)"
 
 
 class ImportDialog(QDialog):
@@ -54,7 +53,9 @@ class ImportDialog(QDialog):
         self._study = study
         self._paths: list[Path] = []
         self._found: list[FoundItem] = []
+        self._pseudonyms: Pseudonyms | None = None
         self._looking = BackgroundTask(self)
+        self._counting = BackgroundTask(self)
         self._importing = BackgroundTask(self)
         self._close_when_done = False
         self._create_widgets()
@@ -65,12 +66,14 @@ class ImportDialog(QDialog):
     def _create_widgets(self) -> None:
         self.banner = Banner(self)
         self.path = QLineEdit()
-        self.path.setPlaceholderText("A folder, or an image file")
+        self.path.setPlaceholderText("A folder, an image file, or drop one here")
         self.folder_button = QPushButton("Folder…")
         self.files_button = QPushButton("Files…")
         self.layout_choice = QComboBox()
-        for name in ("auto", *LAYOUTS):
-            self.layout_choice.addItem(_LAYOUT_TITLES.get(name, name), name)
+        self.layout_choice.addItem("Find out", "auto")
+        for name, layout in LAYOUTS.items():
+            self.layout_choice.addItem(layout.title, name)
+        self.options = ImportOptions()
         self.split = QComboBox()
         self.split.addItem("As the folder says, else automatically", None)
         shares = ", ".join(f"{round(100 * share)} % {split}" for split, share in SPLIT_FRACTIONS.items())
@@ -78,8 +81,8 @@ class ImportDialog(QDialog):
         for split in Split:
             self.split.addItem(f"All to {split}", split.value)
         self.summary = wrapped_label("Choose a folder or files.")
-        self.scheme_note = muted_label()
-        self.table = plain_table(_HEADERS)
+        self.labels = LabelOrderEditor(self._study.label_scheme)
+        self.table = plain_table(HEADERS)
         self.details = QPlainTextEdit()
         self.details.setReadOnly(True)
         self.details.setMaximumHeight(110)
@@ -100,6 +103,7 @@ class ImportDialog(QDialog):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Import from", choose)
         form.addRow("Layout", self.layout_choice)
+        form.addRow("Options", self.options)
         form.addRow("Split", self.split)
         buttons = QHBoxLayout()
         buttons.addWidget(self.bar, 1)
@@ -110,23 +114,30 @@ class ImportDialog(QDialog):
         set_margins(column, margin=12, spacing=8)
         column.addWidget(self.banner)
         column.addLayout(form)
-        column.addWidget(self.scheme_note)
         column.addWidget(self.summary)
         column.addWidget(self.table, 1)
+        column.addWidget(self.labels)
         column.addWidget(self.details)
         column.addLayout(buttons)
-        self.resize(860, 560)
+        self.resize(980, 640)
+        self._drop = ImportDrop(self.set_paths, lambda: not self._importing.running, self)
+        self._drop.install(self)
 
     def _connect(self) -> None:
         self.folder_button.clicked.connect(self._browse_folder)
         self.files_button.clicked.connect(self._browse_files)
         self.path.editingFinished.connect(self._path_typed)
-        self.layout_choice.currentIndexChanged.connect(self._look)
+        self.layout_choice.currentIndexChanged.connect(self._layout_chosen)
+        self.options.changed.connect(self._look)
+        self.labels.changed.connect(self._refresh)
+        self.table.itemChanged.connect(lambda _: self._refresh())
         self.import_button.clicked.connect(self.start_import)
         self.close_button.clicked.connect(self.reject)
         self._looking.done.connect(self._show_found)
         self._looking.failed.connect(self._show_nothing)
         self._looking.progress.connect(self._show_progress)
+        self._counting.done.connect(self._show_counts)
+        self._counting.progress.connect(self._show_progress)
         self._importing.done.connect(self._show_report)
         self._importing.failed.connect(self._import_failed)
         self._importing.progress.connect(self._show_progress)
@@ -159,6 +170,10 @@ class ImportDialog(QDialog):
         self.path.setText(str(paths[0]) if len(paths) == 1 else self._many_text())
         self._look()
 
+    def _layout_chosen(self) -> None:
+        self.options.show_for(self.layout_choice.currentData())
+        self._look()
+
     def _look(self) -> None:
         if not self._paths or self._importing.running:
             return
@@ -166,11 +181,18 @@ class ImportDialog(QDialog):
         self.banner.clear()
         self.details.hide()
         self._found = []
+        self._counting.cancel()
         self.table.setRowCount(0)
+        self.labels.set_files((), labelled=False)
         self.summary.setText("Looking…")
         self.bar.setRange(0, 0)
         self.bar.show()
-        self._looking.start(lambda run: look_at(paths, layout, progress=run.report, should_stop=run.should_stop))
+
+        def work(run: BackgroundRun) -> list[FoundItem]:
+            options, self._pseudonyms = self.options.scan_options(self._study.folder, run)
+            return look_at(paths, layout, options=options)
+
+        self._looking.start(work)
         self._refresh()
 
     def _show_found(self, found: list[FoundItem]) -> None:
@@ -178,7 +200,7 @@ class ImportDialog(QDialog):
         self._found = found
         bad = [f for f in found if f.problem]
         subjects = {f.item.subject_id for f in found}
-        labelled = {f.item.subject_id for f in found if f.item.label_paths}
+        labelled = {f.item.subject_id for f in found if f.item.has_labels}
         self.summary.setText(
             f"{len(found)} image{'s' if len(found) != 1 else ''} of {len(subjects)} subject"
             f"{'s' if len(subjects) != 1 else ''}, {len(labelled)} of them with labels"
@@ -186,33 +208,35 @@ class ImportDialog(QDialog):
             + ". Nothing has been written yet."
         )
         self._fill_table()
-        self._show_scheme_note()
-        self._show_details([f"{f.item.image_path}: {f.problem}" for f in bad])
+        self.labels.set_files((f.item.label_proposal for f in found), labelled=bool(labelled))
+        self._show_details([f.problem if f.item.conversion else f"{f.item.shown}: {f.problem}" for f in bad])
+        if labelled:
+            self._counting.start(lambda run: count_labels(found, progress=run.report, should_stop=run.should_stop))
         self._refresh()
+
+    def _show_counts(self, counts: LabelCounts) -> None:
+        self.bar.setVisible(self._importing.running)
+        self.labels.set_counts(counts)
 
     def _fill_table(self) -> None:
         colours = colours_of(self)
         self.table.setUpdatesEnabled(False)
+        self.table.blockSignals(True)
         self.table.setRowCount(len(self._found))
         for r, found in enumerate(self._found):
             for c, text in enumerate(found.texts()):
                 cell = QTableWidgetItem(text)
-                cell.setToolTip(found.problem or str(found.item.image_path))
+                cell.setToolTip(found.problem or "\n".join((found.item.shown, *found.remarks)))
+                if c == 0 and not found.problem:
+                    cell.setFlags(cell.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+                    cell.setCheckState(Qt.CheckState.Checked)
                 if found.problem:
                     cell.setForeground(QBrush(QColor(colours.bad)))
-                if c in (2, 3):
+                if c in NUMBER_COLUMNS:
                     cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(r, c, cell)
+        self.table.blockSignals(False)
         self.table.setUpdatesEnabled(True)
-
-    def _show_scheme_note(self) -> None:
-        scheme = self._study.label_scheme
-        meaning = ", ".join(f"{s.value} = {s.name}" for s in scheme.structures)
-        text = f"Labels are read as: {meaning} (the study's scheme)."
-        for proposal in {f.item.label_proposal for f in self._found if f.item.label_proposal}:
-            if not proposal.agrees_with(scheme):
-                text += f" Take care: {proposal.source} documents {proposal.text()}."
-        self.scheme_note.setText(text)
 
     def _show_nothing(self, text: str) -> None:
         self.bar.hide()
@@ -224,10 +248,14 @@ class ImportDialog(QDialog):
 
     def start_import(self) -> None:
         """Import what can be read, in a thread."""
-        study, split = self._study, self.split.currentData()
-        items = [f.item for f in self._found if not f.problem]
+        study, split, order, pseudonyms = self._study, self.split.currentData(), self.labels.order(), self._pseudonyms
+        items = [replace(item, label_order=order) for item in self._chosen()]
+        is_dicom = any(i.conversion is not None and i.conversion.format == "dicom" for i in items)
+        self._counting.cancel()
 
         def work(run: BackgroundRun) -> ImportReport:
+            if is_dicom:
+                pseudonyms.store()
             return study.add_cases(items, split=split, progress=run.report, should_stop=run.should_stop)
 
         self.banner.clear()
@@ -235,6 +263,14 @@ class ImportDialog(QDialog):
         self.bar.show()
         self._importing.start(work)
         self._refresh()
+
+    def _chosen(self) -> list[ImportItem]:
+        """Return what is ticked; what cannot be read never is."""
+        return [
+            found.item
+            for r, found in enumerate(self._found)
+            if not found.problem and self.table.item(r, 0).checkState() == Qt.CheckState.Checked
+        ]
 
     def _show_progress(self, done: int, total: int, text: str) -> None:
         self.bar.setRange(0, max(1, total))
@@ -254,6 +290,7 @@ class ImportDialog(QDialog):
         if report.failed:
             self.banner.show_message("Some images could not be imported; the others were. See below.", kind="warning")
         self._found = []
+        self.labels.set_files((), labelled=False)
         self._refresh()
         if self._close_when_done:
             super().reject()
@@ -271,11 +308,15 @@ class ImportDialog(QDialog):
 
     def _refresh(self) -> None:
         importing = self._importing.running
-        n = sum(1 for f in self._found if not f.problem)
+        n = len(self._chosen()) if self.table.rowCount() == len(self._found) else 0
+        complete = self.labels.is_complete
         self.import_button.setText(f"Import {n} image{'s' if n != 1 else ''}" if n else "Import")
-        self.import_button.setEnabled(n > 0 and not importing and not self._looking.running)
-        self.import_button.setToolTip("" if n else "Choose a folder or files with images first")
-        for widget in (self.path, self.folder_button, self.files_button, self.layout_choice, self.split):
+        self.import_button.setEnabled(n > 0 and complete and not importing and not self._looking.running)
+        why = "Choose a folder or files with images first" if not n else "Say what the labels mean first"
+        self.import_button.setToolTip("" if n and complete else why)
+        for widget in (
+            self.path, self.folder_button, self.files_button, self.layout_choice, self.options, self.split, self.labels
+        ):  # fmt: skip
             widget.setEnabled(not importing)
         self.close_button.setText("Stop" if importing else "Close" if self.report else "Cancel")
 
@@ -289,6 +330,6 @@ class ImportDialog(QDialog):
         super().reject()
 
     def done(self, result: int) -> None:
-        self._looking.close()
-        self._importing.close()
+        for task in (self._looking, self._counting, self._importing):
+            task.close()
         super().done(result)

@@ -15,6 +15,7 @@ from napari_ssl.gui.canvas import CaseCanvas
 from napari_ssl.gui.cheat_sheet import CheatSheet
 from napari_ssl.gui.curve_view import CurveView
 from napari_ssl.gui.findings import FindingList
+from napari_ssl.gui.import_drop import ImportDrop
 from napari_ssl.gui.keys import KeyFilter, KeyTable
 from napari_ssl.gui.models_panel import ModelsPanel
 from napari_ssl.gui.navigation import Navigator
@@ -94,6 +95,8 @@ class WorkspaceWidget(JudgingActions):
         napari_widgets = (compat.canvas_widget, compat.viewer_widget, compat.main_window)
         for widget in (*(find(napari_viewer) for find in napari_widgets), self, *self._docks):
             self._key_filter.install(widget)
+        self._drop = ImportDrop(self.ask_import, lambda: self.study is not None and not self.study.read_only, self)
+        self._drop.install(*(find(napari_viewer) for find in napari_widgets))
         compat.main_window(napari_viewer).installEventFilter(self)
         QApplication.instance().aboutToQuit.connect(self.close_workspace)
         QApplication.instance().applicationStateChanged.connect(self._application_changed)

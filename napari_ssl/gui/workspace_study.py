@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -65,10 +67,13 @@ class StudyActions(RatingActions):
         if study is not None:
             self.set_study(study)
 
-    def ask_import(self) -> None:
-        """Let the user add images to the open study."""
+    def ask_import(self, paths: Sequence[Path] = ()) -> None:
+        """Let the user add images to the open study; what was dropped onto the window is looked at at once."""
         if self.study is not None:
-            ImportDialog(self, self.study).exec()
+            dialog = ImportDialog(self, self.study)
+            if paths:
+                dialog.set_paths(paths)
+            dialog.exec()
             self.training.refresh()
             self.reviewer.refresh_rows(self._open_first)
 
