@@ -86,9 +86,9 @@ def _open_window(study: Path | None, reader: str | None) -> None:
 
 def _register() -> None:
     """Add the other commands; each group is a file of its own."""
-    from napari_ssl.commands import catalogue, compare, jobs, models, provenance, quality, report, studies, work
+    from napari_ssl.commands import catalogue, compare, jobs, models, provenance, quality, readers, report, studies, work
 
-    for module in (studies, work, compare, models, quality, report, provenance, jobs, catalogue):
+    for module in (studies, work, compare, models, quality, readers, report, provenance, jobs, catalogue):
         for command in module.COMMANDS:
             main.add_command(command)
 

@@ -21,7 +21,16 @@ from scipy.stats import norm
 from napari_ssl.core.rating import NOT_READABLE, Rating, needs_adjudication, standing_ratings
 from napari_ssl.errors import DecisionError
 
-__all__ = ["FOUR_POINT_SCALE", "Kappa", "cohen_kappa", "fleiss_kappa", "rating_agreement", "weighted_kappa"]
+__all__ = [
+    "FOUR_POINT_SCALE",
+    "Kappa",
+    "bootstrap_kappa",
+    "cohen_kappa",
+    "fleiss_kappa",
+    "plain_kappa",
+    "rating_agreement",
+    "weighted_kappa",
+]
 
 FOUR_POINT_SCALE = (1, 2, 3, 4)
 
@@ -53,6 +62,33 @@ def cohen_kappa(table: NDArray[Any] | Sequence[Sequence[int]], *, level: float =
     """
     table = _checked_table(table)
     return _kappa(table, np.eye(len(table)), level)
+
+
+def bootstrap_kappa(
+    table: NDArray[Any] | Sequence[Sequence[int]], *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
+) -> tuple[float | None, float | None]:
+    """Percentile bootstrap interval of Cohen's kappa over items (Efron & Tibshirani 1993, Ch. 13).
+
+    Better than the large-sample interval for few items. None, None below two items or where kappa is not defined.
+
+    Parameters
+    ----------
+    table : (K, K) array of counts
+    """
+    table = _checked_table(table)
+    n = round(float(table.sum()))
+    if n < 2 or math.isnan(cohen_kappa(table).value):
+        return None, None
+    shares = (table / table.sum()).ravel()
+    counts = np.random.default_rng(seed).multinomial(n, shares, size=n_resamples).reshape(n_resamples, *table.shape) / n
+    observed = np.trace(counts, axis1=1, axis2=2)
+    expected = (counts.sum(axis=2) * counts.sum(axis=1)).sum(axis=1)
+    defined = expected < 1 - 1e-12  # all items in one category say nothing
+    if not defined.any():
+        return None, None
+    values = (observed[defined] - expected[defined]) / (1 - expected[defined])
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def weighted_kappa(
@@ -130,8 +166,8 @@ def rating_agreement(ratings: Iterable[Rating]) -> dict[str, Any]:
         "n_versions": len(by_version),
         "n_shared": sum(len(given) >= 2 for given in by_version.values()),
         "pairs": [_pair(by_version, a, b) for a, b in combinations(readers, 2)],
-        "good": _plain(fleiss_kappa(_counts(by_version, lambda r: int(bool(r.is_good)), 2))),
-        "scale": _plain(fleiss_kappa(_counts(by_version, lambda r: r.score - 1, len(FOUR_POINT_SCALE)))),
+        "good": plain_kappa(fleiss_kappa(_counts(by_version, lambda r: int(bool(r.is_good)), 2))),
+        "scale": plain_kappa(fleiss_kappa(_counts(by_version, lambda r: r.score - 1, len(FOUR_POINT_SCALE)))),
         "readable_agreement": sum(a == b for a, b in readable) / len(readable) if readable else None,
         "to_settle": needs_adjudication(ratings),
     }
@@ -161,12 +197,13 @@ def _pair(by_version: dict[int, dict[str, Rating]], first: str, second: str) -> 
     return {
         "readers": [first, second],
         "n_shared": int(good.sum()),
-        "good": _plain(cohen_kappa(good)) if good.sum() else None,
-        "scale": _plain(weighted_kappa(scale)) if scale.sum() else None,
+        "good": plain_kappa(cohen_kappa(good)) if good.sum() else None,
+        "scale": plain_kappa(weighted_kappa(scale)) if scale.sum() else None,
     }
 
 
-def _plain(kappa: Kappa) -> dict[str, Any]:
+def plain_kappa(kappa: Kappa) -> dict[str, Any]:
+    """Return kappa as strict JSON types: None for NaN."""
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(kappa).items()}
 
 

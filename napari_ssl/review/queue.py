@@ -15,16 +15,18 @@ from napari_ssl.core.decision import ReviewState
 from napari_ssl.errors import CatalogueError
 from napari_ssl.study.queue_rows import QueueRow
 
-__all__ = ["AUDIT_FRACTION", "ORDERS", "filter_rows", "in_audit", "order_rows", "with_audit"]
+__all__ = ["AUDIT_FRACTION", "AUDIT_SEED", "ORDERS", "draw", "filter_rows", "in_audit", "order_rows", "with_audit"]
 
 AUDIT_FRACTION = 0.1
 """Share of cases in the audit stream."""
+AUDIT_SEED = 0
+"""The stream that the workspace shows and that acceptance rates are read off."""
 
 _FLOOR = 1e-3
 """Foreground share that an empty label map is treated as, so that it still comes, late."""
 
 
-def _draw(case_id: str, seed: int, purpose: str) -> float:
+def draw(case_id: str, seed: int, purpose: str) -> float:
     """Return a number in (0, 1) that depends on nothing but its arguments."""
     digest = hashlib.sha256(f"{purpose}:{seed}:{case_id}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
@@ -75,11 +77,11 @@ def foreground_aware_random(rows: Sequence[QueueRow], seed: int = 0) -> list[Que
     def key(row: QueueRow) -> float | None:
         if row.foreground_fraction is None:
             return None
-        return -math.log(_draw(row.case_id, seed, "order")) / max(row.foreground_fraction, _FLOOR)
+        return -math.log(draw(row.case_id, seed, "order")) / max(row.foreground_fraction, _FLOOR)
 
     unknown = [r for r in rows if r.foreground_fraction is None]
     known = [r for r in rows if r.foreground_fraction is not None]
-    return _sorted_by(known, key) + _sorted_by(unknown, lambda r: _draw(r.case_id, seed, "order"))
+    return _sorted_by(known, key) + _sorted_by(unknown, lambda r: draw(r.case_id, seed, "order"))
 
 
 def by_case_id(rows: Sequence[QueueRow]) -> list[QueueRow]:
@@ -115,7 +117,7 @@ def order_rows(rows: Sequence[QueueRow], name: str, *, audit_seed: int | None = 
 
 def in_audit(case_id: str, seed: int = 0, fraction: float = AUDIT_FRACTION) -> bool:
     """Whether a case is in the audit stream: a draw that knows neither the model nor the other cases."""
-    return _draw(case_id, seed, "audit") < fraction
+    return draw(case_id, seed, "audit") < fraction
 
 
 def with_audit(rows: Sequence[QueueRow], seed: int = 0, fraction: float = AUDIT_FRACTION) -> list[QueueRow]:
@@ -125,7 +127,7 @@ def with_audit(rows: Sequence[QueueRow], seed: int = 0, fraction: float = AUDIT_
     their order.
     """
     audit = _sorted_by(
-        (r for r in rows if in_audit(r.case_id, seed, fraction)), lambda r: _draw(r.case_id, seed, "audit order")
+        (r for r in rows if in_audit(r.case_id, seed, fraction)), lambda r: draw(r.case_id, seed, "audit order")
     )
     others = iter([r for r in rows if not in_audit(r.case_id, seed, fraction)])
     mixed: list[QueueRow] = []

@@ -8,7 +8,13 @@ import pytest
 
 from napari_ssl.core.rating import Rating
 from napari_ssl.errors import DecisionError
-from napari_ssl.measures.reader_agreement import cohen_kappa, fleiss_kappa, rating_agreement, weighted_kappa
+from napari_ssl.measures.reader_agreement import (
+    bootstrap_kappa,
+    cohen_kappa,
+    fleiss_kappa,
+    rating_agreement,
+    weighted_kappa,
+)
 
 # Two dermatologists, SAS/STAT 14.2 User's Guide, PROC FREQ, "Agreement Study" (terrible, poor, marginal, clear)
 SKIN = [[10, 4, 1, 0], [5, 10, 12, 2], [2, 4, 12, 5], [0, 2, 6, 13]]
@@ -119,3 +125,24 @@ def test_agreement_of_a_study_counts_ratings_that_stand_and_can_be_read():
 def test_a_study_without_ratings_has_nothing_to_agree_on():
     document = rating_agreement([])
     assert document["pairs"] == [] and document["good"]["value"] is None and document["readable_agreement"] is None
+
+
+def test_the_bootstrap_interval_of_kappa_is_near_the_large_sample_one_for_many_items():
+    low, high = bootstrap_kappa(SKIN)
+    assert (low, high) == pytest.approx((0.2030, 0.4868), abs=0.02)
+    assert bootstrap_kappa(SKIN) == (low, high) and bootstrap_kappa(SKIN, level=0.5)[0] > low
+
+
+def test_the_bootstrap_says_nothing_where_there_is_no_kappa():
+    assert bootstrap_kappa([[5, 0], [0, 0]]) == (None, None)
+    assert bootstrap_kappa([[1, 0], [0, 0]]) == (None, None)
+    assert bootstrap_kappa([[4, 0], [0, 4]]) == (1.0, 1.0)
+
+
+def test_cohens_kappa_is_the_one_of_an_established_library():
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn, a check only, is not installed")
+    rng = np.random.default_rng(4)
+    a = rng.integers(0, 3, 60)
+    b = np.where(rng.random(60) < 0.6, a, rng.integers(0, 3, 60))
+    table = metrics.confusion_matrix(a, b)
+    assert cohen_kappa(table).value == pytest.approx(metrics.cohen_kappa_score(a, b))

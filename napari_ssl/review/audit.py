@@ -1,0 +1,67 @@
+"""How many proposals readers accept, without the bias of an order that shows some before others.
+
+Queues that begin with the worst, or the best, make the share of accepted cases say nothing about the model. The audit
+stream (`napari_ssl.review.queue.in_audit`) is drawn without looking at the cases and comes in random order: whatever
+part of it is read is a random sample of all, and its share of accepted cases estimates the one of all without bias.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from scipy.stats import norm
+
+from napari_ssl.core.consensus import FINAL, counting
+from napari_ssl.core.decision import Decision, Verdict, standing_decisions
+from napari_ssl.core.segmentation import Segmentation, Source
+from napari_ssl.review.queue import AUDIT_SEED, in_audit
+
+__all__ = ["acceptance", "wilson_interval"]
+
+_PROPOSED = (Source.MODEL, Source.REFINED)
+
+
+def wilson_interval(k: int, n: int, *, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
+    """Interval of a share k of n (Wilson, J. Am. Stat. Assoc. 22:209, 1927); None, None without any."""
+    if n == 0:
+        return None, None
+    z, p = float(norm.ppf((1 + level) / 2)), k / n
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+def acceptance(
+    decisions: Iterable[Decision], versions: Mapping[int, Segmentation], *, seed: int = AUDIT_SEED
+) -> dict[str, Any]:
+    """Return the share of cases whose proposal was accepted as it is: in the audit stream, and of all that were read.
+
+    A case counts once, with the newest verdict on its newest proposal that was read, whoever gave it.
+
+    Returns
+    -------
+    dict
+        ``audit`` and ``all``, each with ``n``, ``n_accepted``, ``rate``, ``low``, ``high`` (95 % Wilson interval).
+    """
+    newest: dict[str, tuple[int, Decision]] = {}
+    for decision in standing_decisions(counting(decisions)):
+        version = versions.get(decision.segmentation_id)
+        while version is not None and version.source is Source.CORRECTED:
+            version = versions.get(version.parent_id) if version.parent_id is not None else None
+        if decision.verdict not in FINAL or version is None or version.source not in _PROPOSED:
+            continue
+        known = newest.get(decision.case_id)
+        if known is None or version.id >= known[0]:
+            newest[decision.case_id] = (version.id, decision)
+    verdicts = {case_id: decision.verdict for case_id, (_, decision) in newest.items()}
+    return {
+        "audit": _share([v for case_id, v in verdicts.items() if in_audit(case_id, seed)]),
+        "all": _share(list(verdicts.values())),
+    }
+
+
+def _share(verdicts: list[Verdict]) -> dict[str, Any]:
+    n, k = len(verdicts), verdicts.count(Verdict.ACCEPT)
+    low, high = wilson_interval(k, n)
+    return {"n": n, "n_accepted": k, "rate": k / n if n else None, "low": low, "high": high}
