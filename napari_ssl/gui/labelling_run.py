@@ -96,6 +96,8 @@ class LabellingRun(QWidget):
         self._refresh()
 
     def _attach(self, job: Job) -> None:
+        if self._bridge is None:  # word of a study that was closed meanwhile; its jobs go on
+            return
         self._submitting, self._job, self._asked_to_stop = False, job, False
         self.text.setText("Waits for the engine…")
         self._bridge.watch(job.id)

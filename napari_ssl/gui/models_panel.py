@@ -27,6 +27,7 @@ from napari_ssl.gui.model_comparison import ModelComparison
 from napari_ssl.gui.model_list import ModelList
 from napari_ssl.gui.model_rows import provenance
 from napari_ssl.gui.pages import open_page, write_provenance
+from napari_ssl.gui.second_opinion import SecondOpinion
 from napari_ssl.gui.settings import reader_name
 from napari_ssl.gui.theme import (
     Confirmation,
@@ -78,11 +79,14 @@ class ModelsPanel(QWidget):
         self.rollback_button = QPushButton("Roll back")
         self.evaluate_button = QPushButton("Measure on test cases")
         self.relabel_button = QPushButton("Relabel the remaining cases")
+        self.second_opinion = SecondOpinion()
         self.confirmation = Confirmation(self)
         self.jobs = LabellingRun()
         self.comparison = ModelComparison()
         self.provenance = QPlainTextEdit()
         self.provenance.setReadOnly(True)
+        self.provenance.setTabChangesFocus(True)
+        self.provenance.setAccessibleName("Where the selected model comes from")
         self.provenance.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.provenance.setMinimumHeight(170)
         self.page_button = QPushButton("Open as a page …")
@@ -108,6 +112,7 @@ class ModelsPanel(QWidget):
         column.addLayout(actions)
         column.addWidget(self.confirmation)
         column.addWidget(self.relabel_button)
+        column.addWidget(self.second_opinion)
         column.addWidget(self.jobs)
         column.addWidget(heading("Compare"))
         column.addWidget(self.comparison)
@@ -193,6 +198,7 @@ class ModelsPanel(QWidget):
         )
         self.empty.setVisible(not models)
         self.table.show_models(self._models)
+        self.second_opinion.show_models(self._models)
         self.comparison.show_models(self._models)
         self._refresh_buttons()
 
@@ -294,12 +300,12 @@ class ModelsPanel(QWidget):
         """Let the promoted model label the remaining cases in the background."""
         if not self.relabel_button.isEnabled():
             return
-        study = self._study
+        study, ensemble = self._study, self.second_opinion.model_ids
 
         def make_spec() -> PredictionSpec:
             from napari_ssl import rounds
 
-            return rounds.prediction_spec(study)
+            return rounds.prediction_spec(study, ensemble=ensemble)
 
         self.banner.clear()
         self.jobs.submit("Relabelling", make_spec)

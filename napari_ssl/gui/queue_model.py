@@ -234,8 +234,10 @@ def _tip(row: QueueRow) -> str:
         parts.append(row.group)
     parts.append(f"labels by {row.model_id}" if row.model_id else "no proposal yet")
     if row.probability_good is not None:
-        below = ", below the operating point" if row.is_flagged else ""
-        parts.append(f"QC: P(good) {row.probability_good:.2f}{below}")
+        flagged = ", flagged" if row.is_flagged else ""
+        parts.append(f"QC: P(good) {row.probability_good:.2f}{flagged}")
+    if row.predicted_dice is not None:
+        parts.append(f"Dice {row.predicted_dice:.2f} predicted from a second model")
     if row.n_flags:
         parts.append(f"{row.n_flags} findings of the rules")
     if row.has_reference:
