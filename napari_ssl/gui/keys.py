@@ -76,6 +76,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(id="overlays", text="Hide / show all overlays", group=_SEE, keys=("H",)),
     Action(id="confidence", text="Uncertainty", group=_SEE, keys=("I",)),
     Action(id="contour", text="Filled / contour", group=_SEE, keys=("C",)),
+    Action(id="export", text="Export from the study", group=_GO, keys=("Ctrl+Shift+E",)),
     Action(id="cheat_sheet", text="This list", group=_SEE, keys=("?",)),
     Action(id="tour", text="Tour of the window", group=_SEE, keys=("F1",)),
     Action(id="brush", text="Brush", group=_PAINT, keys=("P", "B")),

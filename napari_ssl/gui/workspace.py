@@ -14,6 +14,7 @@ from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.canvas import CaseCanvas
 from napari_ssl.gui.cheat_sheet import CheatSheet
 from napari_ssl.gui.curve_view import CurveView
+from napari_ssl.gui.export_dialog import ask_export
 from napari_ssl.gui.findings import FindingList
 from napari_ssl.gui.import_drop import ImportDrop
 from napari_ssl.gui.keys import KeyFilter, KeyTable
@@ -226,6 +227,7 @@ class WorkspaceWidget(JudgingActions):
             "overlays": self.toggle_all_overlays,
             "confidence": lambda: self.toggle_overlay("Uncertainty"),
             "contour": self.review.contour.toggle,
+            "export": lambda: ask_export(self, self.study),
             "cheat_sheet": self.show_keys,
             "move": lambda: self._set_tool("pan_zoom"),
             **{action: lambda mode=mode: self._set_tool(mode) for action, mode in tools.items()},
