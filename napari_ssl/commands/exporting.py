@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ import click
 
 from napari_ssl.commands.options import JSON, STUDY, catching, report, say
 from napari_ssl.core.case import Split
-from napari_ssl.core.export import FORMATS, FRAME_CHOICES, MODALITIES, ExportOptions
+from napari_ssl.core.export import FORMATS, FRAME_CHOICES, MODALITIES, ExportOptions, relabelling
+from napari_ssl.errors import StudyError
 
 if TYPE_CHECKING:
     from napari_ssl.study.study import Study
@@ -21,15 +21,10 @@ __all__ = ["COMMANDS"]
 
 def _relabelling(_context: click.Context, _parameter: click.Parameter, text: str | None) -> dict[int, int]:
     """Read ``OLD=NEW,…``."""
-    if text is None:
-        return {}
-    pairs = [re.fullmatch(r"\s*(\d{1,3})\s*=\s*(\d{1,3})\s*", part) for part in text.split(",")]
-    if not all(pairs):
-        raise click.BadParameter(f"cannot read {text!r}; write OLD=NEW,OLD=NEW, e.g. 1=3,3=1")
-    found = [(int(p[1]), int(p[2])) for p in pairs if p]
-    if len({old for old, _ in found}) < len(found):
-        raise click.BadParameter(f"{text!r} names a value twice")
-    return dict(found)
+    try:
+        return relabelling(text or "")
+    except StudyError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _confirm(study: Study, relabel: dict[int, int], yes: bool) -> None:

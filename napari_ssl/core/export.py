@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from napari_ssl.core.case import Split
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.errors import StudyError
 
-__all__ = ["ALL_STATES", "FORMATS", "FRAME_CHOICES", "MODALITIES", "ExportFormat", "ExportOptions"]
+__all__ = ["ALL_STATES", "FORMATS", "FRAME_CHOICES", "MODALITIES", "ExportFormat", "ExportOptions", "relabelling"]
 
 ALL_STATES = "all"
 FRAME_CHOICES = ("labelled", "phases")
@@ -142,3 +143,20 @@ class ExportOptions:
             raise StudyError(f"the number of an nnU-Net data set must be 1 to 999, got {self.dataset_id}")
         if self.n_folds != 0 and not 2 <= self.n_folds <= 50:
             raise StudyError(f"the number of folds must be 2 to 50 (0: the study's own split), got {self.n_folds}")
+
+
+def relabelling(text: str) -> dict[int, int]:
+    """Read ``OLD=NEW,…``; empty text changes nothing.
+
+    Raises
+    ------
+    StudyError
+        Anything else, or a value named twice.
+    """
+    if not text.strip():
+        return {}
+    pairs = [re.fullmatch(r"\s*(\d{1,3})\s*=\s*(\d{1,3})\s*", part) for part in text.split(",")]
+    found = [(int(pair[1]), int(pair[2])) for pair in pairs if pair]
+    if len(found) < len(pairs) or len(dict(found)) < len(found):
+        raise StudyError(f"label values {text!r}: write OLD=NEW,OLD=NEW, each old value once, e.g. 1=3,3=1")
+    return dict(found)

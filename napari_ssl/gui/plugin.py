@@ -2,7 +2,6 @@
 
 # npe2 reads signatures of commands as they are: no postponed annotations in this module.
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,44 +10,35 @@ import napari
 import numpy as np
 
 from napari_ssl.core.label_scheme import PRESETS
-from napari_ssl.errors import LabelError
+from napari_ssl.errors import LabelError, StudyError
 from napari_ssl.gui.canvas import label_colours
-from napari_ssl.io.images import Geometry, Image, is_image_name, read_image, write_volume
+from napari_ssl.gui.export_dialog import ask_export
+from napari_ssl.gui.open_files import GEOMETRY, LayerTuple, is_study, reader_of
+from napari_ssl.io.images import Geometry, write_volume
 from napari_ssl.phantom import make_sample_member
+from napari_ssl.study.study import Study
 
-__all__ = ["get_reader", "review_study", "sample_cine", "try_sample_study", "write_labels"]
-
-_GEOMETRY = "napari_ssl_geometry"
-_LABEL_NAME = re.compile(r"(^|[_.\-\d])(gt|seg|segmentation|label|labels|mask|truth)([_.\-\d]|$)")
-LayerTuple = tuple[Any, dict[str, Any], str]
+__all__ = ["export_from_study", "get_reader", "review_study", "sample_cine", "try_sample_study", "write_labels"]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerTuple]] | None:
-    """Return a reader for image files that this package knows, None for anything else."""
-    paths = [path] if isinstance(path, str) else path
-    return _read if paths and all(Path(p).is_file() and is_image_name(p) for p in paths) else None
+    """Return a reader for images, DICOM and studies, None for anything else."""
+    paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
+    if len(paths) == 1 and is_study(paths[0]):
+        return _open_study
+    read = reader_of(paths)
+    if read is None:
+        return None
+    return lambda chosen: read([Path(p) for p in ([chosen] if isinstance(chosen, str) else chosen)])
 
 
-def _read(path: str | list[str]) -> list[LayerTuple]:
-    paths = [path] if isinstance(path, str) else path
-    return [_as_layer(Path(p), read_image(p)) for p in paths]
-
-
-def _as_layer(path: Path, image: Image) -> LayerTuple:
-    """Turn an image into a layer in mm with as many axes as its file has; files named as labels become labels."""
-    geometry = image.geometry
-    keep = (geometry.is_4d, not geometry.is_2d, True, True)
-    data = image.data[tuple(slice(None) if k else 0 for k in keep)]
-    attributes: dict[str, Any] = {
-        "name": path.name.split(".")[0],
-        "scale": [s for s, k in zip((1.0, *geometry.spacing_zyx_mm), keep, strict=True) if k],
-        "axis_labels": [a for a, k in zip("tzyx", keep, strict=True) if k],
-        "units": [u for u, k in zip(("pixel", "mm", "mm", "mm"), keep, strict=True) if k],
-        "metadata": {_GEOMETRY: geometry, "path": str(path)},
-    }
-    if _LABEL_NAME.search(path.name.lower()) and data.dtype.kind in "ui":
-        return data, attributes, "labels"
-    return data, attributes, "image"
+def _open_study(path: str | list[str]) -> list[LayerTuple]:
+    """Open a study that was dragged into the window, or chosen with File > Open Folder, in the workspace."""
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise StudyError(f"{path}: is a study; open it in a napari window, or with: napari-ssl review")
+    _workspace(viewer).set_study(Study.open(path if isinstance(path, str) else path[0]))
+    return [(None,)]  # napari's sign for: read, and no layer came of it
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -71,7 +61,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     scale = (1.0,) * (3 - min(3, labels.ndim)) + tuple(float(s) for s in attributes["scale"])[-3:]
     spacing = tuple(s if i >= 3 - min(3, labels.ndim) else 1.0 for i, s in enumerate(scale))
     array = labels.astype(np.uint8).reshape((1,) * (4 - labels.ndim) + labels.shape)
-    geometry = attributes.get("metadata", {}).get(_GEOMETRY)
+    geometry = attributes.get("metadata", {}).get(GEOMETRY)
     if not isinstance(geometry, Geometry) or geometry.size_xyz != array.shape[:0:-1]:
         geometry = Geometry(
             size_xyz=array.shape[:0:-1], spacing_xyz=spacing[::-1], is_2d=labels.ndim == 2, is_4d=labels.ndim == 4
@@ -114,3 +104,11 @@ def review_study(viewer: napari.Viewer) -> None:
 def try_sample_study(viewer: napari.Viewer) -> None:
     """Open the workspace in this window on the sample study."""
     _workspace(viewer).try_sample()
+
+
+def export_from_study(viewer: napari.Viewer) -> None:
+    """Let the user export from the study that is open in this window; without one, ask for it first."""
+    workspace = _workspace(viewer)
+    if workspace.study is None:
+        workspace.ask_open()
+    ask_export(workspace, workspace.study)

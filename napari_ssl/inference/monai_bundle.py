@@ -223,7 +223,7 @@ def _inference(card: Mapping[str, Any]) -> dict[str, Any]:
         "inferer": {
             "_target_": f"{_ROOM}.SeriesInferer",
             "preprocessing": dict(card["preprocessing"]),
-            "label_scheme": dict(card["label_scheme"]),
+            "label_scheme": _without_colours(card["label_scheme"]),
             "device": "@device",
             "use_crf": True,
         },
@@ -240,6 +240,12 @@ def _inference(card: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _without_colours(scheme: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave colours to their defaults: MONAI takes ``#`` for a path into its configuration."""
+    structures = [{k: v for k, v in s.items() if k != "colour"} for s in scheme["structures"]]
+    return {"name": scheme["name"], "structures": structures}
+
+
 def _readme(card: Mapping[str, Any]) -> str:
     structures = ", ".join(f"{s['value']} {s['name']}" for s in card["label_scheme"]["structures"])
     return (
@@ -247,6 +253,6 @@ def _readme(card: Mapping[str, Any]) -> str:
         f"Label values: 0 background, {structures}.\n\nNeeds `pip install 'napari-ssl[train]'`. Label all NIfTI files "
         "of a folder:\n\n    python -m monai.bundle run --config_file configs/inference.json --bundle_root . \\\n"
         "        --dataset_dir IMAGES --output_dir LABELS\n\nThe network in Python:\n\n"
-        f'    monai.bundle.load("{card["model_id"]}", bundle_dir="..", workflow_type="infer")\n\n'
+        f'    monai.bundle.load("{card["model_id"]}", bundle_dir="..", workflow_type="inference")\n\n'
         "Research only; no medical device.\n"
     )

@@ -17,7 +17,7 @@ from napari_ssl.io.export_folder import ExportFolder
 from napari_ssl.study.queue_rows import QueueRow
 from napari_ssl.study.study import Study
 
-__all__ = ["ExportItem", "ExportRun", "ExportStoppedError"]
+__all__ = ["ExportItem", "ExportRun", "ExportStoppedError", "chosen_items"]
 
 
 class ExportStoppedError(StudyError):
@@ -36,6 +36,24 @@ class ExportItem:
     def by_hand(self) -> bool:
         """Whether a person painted the labels."""
         return self.segmentation.source in (Source.CORRECTED, Source.REFERENCE)
+
+
+def chosen_items(study: Study, options: ExportOptions) -> list[ExportItem]:
+    """Return the cases that the options mean, in the order of their names."""
+    states, found = set(options.states), []
+    rows = {row.case_id: row for row in study.queue_rows()}
+    for case in study.cases(split=options.split):
+        row = rows.get(case.id)  # None: imported between the two calls
+        if row is None:
+            continue
+        segmentation = None
+        if ALL_STATES in states or row.state in states:
+            segmentation = study.current(case.id)
+        if segmentation is None and options.with_expert and row.has_reference:
+            segmentation = study.reference(case.id)
+        if segmentation is not None:
+            found.append(ExportItem(case=case, segmentation=segmentation, row=row))
+    return found
 
 
 @dataclass(kw_only=True)
@@ -63,20 +81,7 @@ class ExportRun:
 
     def items(self) -> list[ExportItem]:
         """Return the cases that the options mean, in the order of their names."""
-        states, found = set(self.options.states), []
-        rows = {row.case_id: row for row in self.study.queue_rows()}
-        for case in self.study.cases(split=self.options.split):
-            row = rows.get(case.id)  # None: imported between the two calls
-            if row is None:
-                continue
-            segmentation = None
-            if ALL_STATES in states or row.state in states:
-                segmentation = self.study.current(case.id)
-            if segmentation is None and self.options.with_expert and row.has_reference:
-                segmentation = self.study.reference(case.id)
-            if segmentation is not None:
-                found.append(ExportItem(case=case, segmentation=segmentation, row=row))
-        return found
+        return chosen_items(self.study, self.options)
 
     def each(self, items: Sequence[ExportItem]) -> Iterator[ExportItem]:
         """Go through cases, telling how far it is; ExportStoppedError as soon as that is wished."""
