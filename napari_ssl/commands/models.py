@@ -1,4 +1,4 @@
-"""``models list | promote | rollback | discard``."""
+"""``models list | promote | rollback | discard | import``."""
 
 from __future__ import annotations
 
@@ -93,6 +93,29 @@ def rollback(study: Path, by: str, as_json: bool) -> None:
 def discard(study: Path, model_id: str, by: str, as_json: bool) -> None:
     """Archive a candidate; its files stay."""
     _change(study, as_json, lambda opened: opened.archive(model_id, by=by))
+
+
+@models.command("import")
+@STUDY
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--labels",
+    metavar="ORDER",
+    help="What its classes are, 1=NAME,2=NAME,… with the names of the study's structures, or 'study'; needed where the "
+    "model does not say.",
+)
+@click.option("--name", help="Name of the model; by default made of the folder's.")
+@JSON
+@catching
+def import_(study: Path, path: Path, labels: str | None, name: str | None, as_json: bool) -> None:
+    """Take in a MONAI bundle (folder or zip), or a folder with card.json and weights.safetensors, as a candidate."""
+    from napari_ssl.rounds.model_import import import_model
+    from napari_ssl.study.study import Study
+
+    with Study.open(study) as opened:
+        model, notes = import_model(opened, path, labels=labels, name=name)
+    document = {**_plain(model), "notes": notes}
+    report(document, as_json, [_line(document), *(f"  {note}" for note in notes)])
 
 
 COMMANDS = (models,)
