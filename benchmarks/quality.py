@@ -287,7 +287,8 @@ def cine(
         "n_subjects": len(set(both.subjects[real].tolist())),
         "n_good": int(both.good[real].sum()),
         "mean_dice_by_steps": {
-            str(s): round(float(np.mean([d for n, d in dice.items() if f"-{s}-" in n])), 3) for s in STEPS
+            str(s): round(float(np.mean([d for n, d in dice.items() if f"-{s}-" in n])), 3)
+            for s in sorted({int(n.split("-")[-2]) for n in dice})
         },
     }
 
