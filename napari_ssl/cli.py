@@ -1,6 +1,7 @@
 """The command ``napari-ssl``. Every command that reports takes ``--json`` and then prints one JSON document, no more.
 
-Exit status: 0 done; 2 wrong usage; 1 with one clear line on standard error otherwise; 130 stopped with Ctrl-C.
+Exit status: 0 done; 2 wrong usage; 3 done, but cases were left out; 130 stopped with Ctrl-C; 1 with one clear line on
+standard error otherwise.
 """
 
 from __future__ import annotations
@@ -86,9 +87,21 @@ def _open_window(study: Path | None, reader: str | None) -> None:
 
 def _register() -> None:
     """Add the other commands; each group is a file of its own."""
-    from napari_ssl.commands import catalogue, compare, jobs, models, provenance, quality, readers, report, studies, work
+    from napari_ssl.commands import (
+        catalogue,
+        compare,
+        engine,
+        jobs,
+        models,
+        provenance,
+        quality,
+        readers,
+        report,
+        studies,
+        work,
+    )
 
-    for module in (studies, work, compare, models, quality, readers, report, provenance, jobs, catalogue):
+    for module in (studies, work, compare, models, quality, readers, report, provenance, jobs, engine, catalogue):
         for command in module.COMMANDS:
             main.add_command(command)
 

@@ -103,7 +103,8 @@ def recover(study: Study) -> list[Job]:
     for job in study.jobs():
         if job.state not in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED):
             continue
-        if job.state is JobState.QUEUED and (datetime.now(UTC) - job.updated_at).total_seconds() < _IN_TRANSIT_S:
+        age_s = (datetime.now(UTC) - job.updated_at).total_seconds()
+        if job.state is JobState.QUEUED and 0 <= age_s < _IN_TRANSIT_S:  # below 0 where the clock was set back
             continue  # somebody is handing it over
         run_folder = study.job_folder(job.id)
         try:

@@ -7,8 +7,6 @@ It never raises: whatever happens ends in a state of the job and an event in wor
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -23,16 +21,16 @@ from napari_ssl.jobs.changes import (
     end_on_request,
     tell_lost,
 )
+from napari_ssl.jobs.children import LOG_FILE, Child, start_child
 from napari_ssl.jobs.control import Request, RequestKind, lease, read_request
 from napari_ssl.jobs.events import EventReader, EventWriter
 from napari_ssl.jobs.failures import failure_data
-from napari_ssl.jobs.process import in_own_group, kill_group, lower_priority, n_threads, signal_name
+from napari_ssl.jobs.process import lower_priority, signal_name
 from napari_ssl.jobs.spec import NOUNS
 from napari_ssl.study.study import Study
 
 __all__ = ["LOG_FILE", "supervise"]
 
-LOG_FILE = "log.txt"
 _POLL_S = 0.1
 _ROW_EVERY_S = 0.5
 _RESTART_AFTER_S = 1.0
@@ -115,22 +113,15 @@ class _Supervisor:
     def _attempt(self, attempt: int) -> tuple[JobState, str]:
         """Run the child once; return the state it leaves the job in and a message, INTERRUPTED when it was lost."""
         reader = EventReader(self._folder, from_end=True)
-        with open(self._folder / LOG_FILE, "ab") as log:
-            command = [sys.executable, "-m", "napari_ssl.jobs.child", str(self._folder), "--attempt", str(attempt)]
-            environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads()), "PYTHONUNBUFFERED": "1"}
-            child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, **in_own_group()
-            )
+        child = start_child(self._folder, attempt)
         try:
             last = self._watch(child, reader)
         finally:
-            kill_group(child)
-            if child.stdin:
-                with suppress(OSError):
-                    child.stdin.close()
+            child.kill()
+            child.close()
         return self._conclude(child, last)
 
-    def _watch(self, child: subprocess.Popen[bytes], reader: EventReader) -> Event | None:
+    def _watch(self, child: Child, reader: EventReader) -> Event | None:
         """Follow the child until it ends, pass on what is asked of it; return the last event that ends a job."""
         last: Event | None = None
         asked_at: float | None = None
@@ -147,9 +138,9 @@ class _Supervisor:
             if request := read_request(self._folder):
                 if asked_at is None:
                     asked_at = time.monotonic()
-                    _ask_to_stop(child)
+                    child.ask_to_stop()
                 if request.force or time.monotonic() - asked_at > _GRACE_S[request.kind]:
-                    kill_group(child)
+                    child.kill()
                     continue
             time.sleep(_POLL_S)
 
@@ -160,7 +151,7 @@ class _Supervisor:
             message=str(event.data.get("step", "")),
         )
 
-    def _conclude(self, child: subprocess.Popen[bytes], last: Event | None) -> tuple[JobState, str]:
+    def _conclude(self, child: Child, last: Event | None) -> tuple[JobState, str]:
         if last is None and child.returncode > 0 and sys.platform != "win32":  # there a killed process looks the same
             error = JobError(f"The process ended by itself ({signal_name(child.returncode)}): {self._end_of_log()}")
             self._writer.append(Event(kind=EventKind.FAILED, data={**failure_data(error), "traceback": ""}))
@@ -201,11 +192,3 @@ class _Supervisor:
         progress = 1.0 if state is JobState.DONE else None
         self._study.update_job(self._job_id, state=state, message=message, progress=progress)
         return state
-
-
-def _ask_to_stop(child: subprocess.Popen[bytes]) -> None:
-    """Ask through standard input, which works on every system (SIGTERM does not on Windows)."""
-    if child.stdin:
-        with suppress(OSError):  # it has just ended
-            child.stdin.write(b"stop\n")
-            child.stdin.flush()

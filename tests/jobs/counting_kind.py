@@ -48,6 +48,10 @@ def execute(spec, run_folder: Path, emit, should_stop) -> dict:
         emit(_progress(state, orders))
         if state["n"] in orders.get("dies_after", ()):  # once: the checkpoint is past it
             os.kill(os.getpid(), 9)
+    if orders.get("reads"):
+        (run_folder / "output").mkdir(exist_ok=True)
+        (run_folder / "output" / "read.bin").write_bytes(Path(spec.items[0].image_path).read_bytes())
+        (run_folder / "output" / "where.json").write_text(json.dumps({"folder": str(run_folder)}))
     return {"kind": "predict", "n": state["n"], "sum": state["sum"]}
 
 
