@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ssl.core.palette import OTHER_COLOURS
 from napari_ssl.errors import LabelError, SchemeError
 
 __all__ = ["PRESETS", "LabelScheme", "Structure", "StructureRole"]
@@ -32,7 +33,6 @@ _ROLE_COLOURS = {
     StructureRole.MYOCARDIUM: "#009E73",
     StructureRole.AORTA: "#CC79A7",
 }
-_OTHER_COLOURS = ("#E69F00", "#F0E442", "#0072B2", "#999999")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Structure:
                 f"structure name {self.name!r}: use 1 to 41 letters, digits, spaces or hyphens, starting with a letter"
             )
         object.__setattr__(self, "role", StructureRole(self.role))
-        colour = self.colour or _ROLE_COLOURS.get(self.role, _OTHER_COLOURS[self.value % len(_OTHER_COLOURS)])
+        colour = self.colour or _ROLE_COLOURS.get(self.role, OTHER_COLOURS[(self.value - 1) % len(OTHER_COLOURS)])
         if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
             raise SchemeError(f"structure {self.name!r}: colour must be #RRGGBB, got {colour!r}")
         object.__setattr__(self, "colour", colour)

@@ -1,4 +1,4 @@
-"""The layers of the case on screen: image, confidence, labels, reference and previous proposal.
+"""The layers of the case on screen: image, confidence, labels, their difference to others, reference, previous model.
 
 Layers are made once and get other data with each case: adding a layer costs about a second, replacing its data little.
 They are hidden, never removed: after a removal napari 0.9.2 may draw from buffers that are gone, which crashes software
@@ -7,6 +7,7 @@ OpenGL.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,18 +17,22 @@ from numpy.typing import NDArray
 
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.gui import compat
-from napari_ssl.gui.loaded_case import LoadedCase
+from napari_ssl.gui.loaded_case import PREVIOUS, REFERENCE, LoadedCase
+from napari_ssl.gui.overlay_difference import CLASSES, LabelDifference
 
 if TYPE_CHECKING:
     import napari
 
-__all__ = ["AXIS_LABELS", "UNITS", "CaseCanvas", "label_colours", "uncertainty_colormap"]
+__all__ = ["AXIS_LABELS", "TINTS", "UNITS", "CaseCanvas", "difference_colours", "label_colours", "uncertainty_colormap"]
 
 AXIS_LABELS = ("t", "z", "y", "x")
 UNITS = ("pixel", "mm", "mm", "mm")
 _IMAGE, _CONFIDENCE, _LABELS = "Image", "Uncertainty", "Labels"
-_REFERENCE, _PREVIOUS = "Reference", "Previous model"
-_TINTS = {_REFERENCE: "#FFFFFF", _PREVIOUS: "#F0E442"}
+_DIFFERENCE = "Difference"
+_ORDER = (_IMAGE, _CONFIDENCE, _LABELS, _DIFFERENCE, PREVIOUS, REFERENCE)
+
+TINTS = {REFERENCE: "#FFFFFF", PREVIOUS: "#F0E442"}
+"""Colours of thin contours."""
 
 
 def label_colours(scheme: LabelScheme, *, alien: str = "#FF00FF", tint: str | None = None) -> DirectLabelColormap:
@@ -37,6 +42,13 @@ def label_colours(scheme: LabelScheme, *, alien: str = "#FF00FF", tint: str | No
     """
     colours: dict[int | None, Any] = {None: alien, 0: (0.0, 0.0, 0.0, 0.0)}
     colours.update({s.value: tint or s.colour for s in scheme.structures})
+    return DirectLabelColormap(color_dict=colours)
+
+
+def difference_colours() -> DirectLabelColormap:
+    """Return the colours of what two label maps differ in."""
+    colours: dict[int | None, Any] = {None: (0.0, 0.0, 0.0, 0.0), 0: (0.0, 0.0, 0.0, 0.0)}
+    colours.update({value: colour for value, (_, colour) in CLASSES.items()})
     return DirectLabelColormap(color_dict=colours)
 
 
@@ -70,6 +82,7 @@ class CaseCanvas:
         self._hidden: dict[str, bool] | None = None
         self._blanked: dict[str, bool] = {}
         self._present: set[str] = set()
+        self._loaded: LoadedCase | None = None
         self.scheme: LabelScheme | None = None
 
     @property
@@ -102,26 +115,27 @@ class CaseCanvas:
         self.viewer.layers.selection.active = self.labels
 
     def _set_layers(self, loaded: LoadedCase) -> None:
+        self._loaded = loaded
         scale = (1.0, *loaded.case.spacing_zyx_mm)
         self._set_image(loaded, scale)
         self._set_confidence(loaded.confidence, loaded.labels.shape, scale)
         self._set_labels(_LABELS, loaded.labels, scale)
-        self._present = set()
-        for name, data in ((_REFERENCE, loaded.reference), (_PREVIOUS, loaded.previous)):
+        empty = np.broadcast_to(np.uint8(0), loaded.labels.shape)
+        self._present = {_CONFIDENCE} if loaded.confidence is not None else set()
+        for name, data in ((_DIFFERENCE, None), (PREVIOUS, loaded.previous), (REFERENCE, loaded.reference)):
+            # Layers that a later case may need are made with the first one: making one takes half a second.
+            self._set_labels(name, empty if data is None else data, scale)
             if data is not None:
                 self._present.add(name)
-            if data is not None or name in self._layers:
-                empty = np.broadcast_to(np.uint8(0), loaded.labels.shape)
-                self._set_labels(name, empty if data is None else data, scale, tint=_TINTS[name])
         for name, visible in self._blanked.items():
             if name in self._layers:
                 self._layers[name].visible = visible
 
     def _set_scheme(self, scheme: LabelScheme) -> None:
         self.scheme = scheme
-        for name in (_LABELS, _REFERENCE, _PREVIOUS):
+        for name in (_LABELS, REFERENCE, PREVIOUS):
             if name in self._layers:
-                self._layers[name].colormap = label_colours(scheme, tint=_TINTS.get(name))
+                self._layers[name].colormap = label_colours(scheme, tint=TINTS.get(name))
         if self.labels is not None:
             self.labels.selected_label = scheme.structures[0].value
 
@@ -181,9 +195,7 @@ class CaseCanvas:
         else:
             _replace(layer, confidence, scale)
 
-    def _set_labels(
-        self, name: str, data: NDArray[np.uint8], scale: tuple[float, ...], *, tint: str | None = None
-    ) -> None:
+    def _set_labels(self, name: str, data: NDArray[np.uint8], scale: tuple[float, ...]) -> None:
         layer = self._layers.get(name)
         if layer is not None:
             _replace(layer, data, scale)
@@ -194,23 +206,22 @@ class CaseCanvas:
             scale=scale,
             axis_labels=AXIS_LABELS,
             units=UNITS,
-            colormap=label_colours(self.scheme, tint=tint),
-            opacity=0.45 if tint is None else 0.9,
+            colormap=difference_colours() if name == _DIFFERENCE else label_colours(self.scheme, tint=TINTS.get(name)),
+            opacity=0.45 if name == _LABELS else 0.9,
         )
         layer.n_edit_dimensions = 2
-        if tint is None:
+        if name == _LABELS:
             layer.brush_size = 6
             layer.selected_label = self.scheme.structures[0].value
             layer.events.selected_label.connect(self._keep_label_in_scheme)
         else:
-            layer.contour = 1
+            layer.contour = 0 if name == _DIFFERENCE else 1
             layer.visible = False
             layer.editable = False
         self._add(name, layer)
 
     def _add(self, name: str, layer: Layer) -> None:
-        order = (_IMAGE, _CONFIDENCE, _LABELS, _PREVIOUS, _REFERENCE)
-        index = sum(1 for other in order[: order.index(name)] if other in self._layers)
+        index = sum(1 for other in _ORDER[: _ORDER.index(name)] if other in self._layers)
         self._layers[name] = layer
         self.viewer.layers.insert(index, layer)
 
@@ -221,6 +232,32 @@ class CaseCanvas:
         if layer.selected_label not in values:
             above = [v for v in values if v > layer.selected_label]
             layer.selected_label = above[0] if above else values[0]
+
+    def set_levels(self, limits: tuple[float, float]) -> None:
+        """Show grey values from black to white; the slider's range grows where it must."""
+        image = self.image
+        low, high = image.contrast_limits_range
+        image.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
+        image.contrast_limits = limits
+
+    @property
+    def size_yx(self) -> tuple[int, int]:
+        """Height and width of the canvas in pixels."""
+        size = compat.canvas_widget(self.viewer).size()
+        return size.height(), size.width()
+
+    def pixel_of(self, y_mm: float, x_mm: float) -> tuple[float, float]:
+        """Return pixels from top and left of the canvas of a point of the plane, in world coordinates."""
+        camera, (height, width) = self.viewer.scene.camera, self.size_yx
+        top = (y_mm - camera.center[-2]) * camera.zoom + height / 2
+        return top, (x_mm - camera.center[-1]) * camera.zoom + width / 2
+
+    def part_on_show(self) -> tuple[float, float, float, float]:
+        """Return top, left, bottom and right of what the canvas shows, in world coordinates (mm)."""
+        camera = self.viewer.scene.camera
+        half = np.array(self.size_yx) / (2 * camera.zoom)
+        centre = np.asarray(camera.center, float)[-2:]
+        return (*(centre - half).tolist(), *(centre + half).tolist())
 
     @property
     def overlays_hidden(self) -> bool:
@@ -255,9 +292,36 @@ class CaseCanvas:
         layer = self._layers.get(name)
         return layer is not None and self.has(name) and layer.visible
 
+    def is_visible(self, name: str) -> bool:
+        """Whether a layer is drawn at present, e.g. the labels."""
+        return name in self._layers and self._layers[name].visible
+
     def has(self, name: str) -> bool:
         """Whether the case on screen has this overlay."""
-        return name in self._present or name == _CONFIDENCE
+        return name in self._present
+
+    def set_confidence(self, confidence: NDArray[np.uint8]) -> None:
+        """Show another kind of confidence of the same labels in the overlay."""
+        self._layers[_CONFIDENCE].data = confidence
+
+    def compare(self, other: NDArray[np.uint8] | None, frames: Collection[int] = ()) -> None:
+        """Show where the labels differ from others, which label `frames`; None takes the overlay away."""
+        layer = self._layers[_DIFFERENCE]
+        if other is None:
+            layer.visible = False
+            self._present.discard(_DIFFERENCE)
+            layer.data = np.broadcast_to(np.uint8(0), self._loaded.labels.shape)
+            return
+        layer.data = LabelDifference(self._loaded.labels, other, frames)
+        self._present.add(_DIFFERENCE)
+        if self._hidden is not None:
+            self.toggle_overlays()
+        layer.visible = True
+
+    def refresh_difference(self) -> None:
+        """The labels were edited: compare what is on screen anew."""
+        if self.is_shown(_DIFFERENCE):
+            self._layers[_DIFFERENCE].refresh(extent=False)
 
     def set_contour(self, contour: bool) -> None:
         """Show labels as contours or filled."""

@@ -13,7 +13,7 @@ from napari_ssl.gui.edit_desk import EditDesk
 from napari_ssl.gui.loaded_case import LoadedCase
 from napari_ssl.gui.loader import CaseLoader
 from napari_ssl.gui.navigation import Navigator
-from napari_ssl.gui.view_memory import ViewMemory
+from napari_ssl.gui.view_memory import ViewMemory, fitted_zoom
 from napari_ssl.study.study import Study
 
 __all__ = ["CaseDesk"]
@@ -102,6 +102,7 @@ class CaseDesk(EditDesk):
                 "frame": self.session.frame,
                 "slice": self.session.slice,
                 "zoom": float(camera.zoom),
+                "canvas": list(self.canvas.size_yx),
                 "center": [float(c) for c in camera.center],
                 "contrast": [float(c) for c in image.contrast_limits],
                 "flags": sorted(self.session.flags),
@@ -151,7 +152,7 @@ class CaseDesk(EditDesk):
         grid = (case.shape_tzyx[2:], case.spacing_zyx_mm)
         if {"zoom", "center"} <= view.keys():
             self.viewer.scene.camera.center = tuple(view["center"])
-            self.viewer.scene.camera.zoom = view["zoom"]
+            self.viewer.scene.camera.zoom = fitted_zoom(view, self.canvas.size_yx)
         elif grid != self._grid:
             self.viewer.fit_to_view(margin=0.02)
         self._grid = grid

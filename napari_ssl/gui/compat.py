@@ -22,6 +22,7 @@ __all__ = [
     "forget_strokes",
     "hide_welcome",
     "insert_above_canvas",
+    "insert_beside_canvas",
     "intercept_painting",
     "item_changes",
     "main_window",
@@ -78,6 +79,22 @@ def insert_above_canvas(viewer: napari.Viewer, widget: QWidget) -> None:
     layout = viewer.window._qt_window.centralWidget().layout()
     layout.setDirection(QBoxLayout.Direction.TopToBottom)
     layout.insertWidget(0, widget)
+
+
+def insert_beside_canvas(viewer: napari.Viewer, widget: QWidget) -> None:
+    """Put `widget` at the right of canvas and sliders, with a handle between them."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QSplitter
+
+    canvas = viewer.window._qt_viewer
+    layout = viewer.window._qt_window.centralWidget().layout()
+    row = QSplitter(Qt.Orientation.Horizontal)
+    row.setChildrenCollapsible(False)
+    layout.insertWidget(layout.indexOf(canvas), row, 1)
+    row.addWidget(canvas)
+    row.addWidget(widget)
+    row.setStretchFactor(0, 2)
+    row.setStretchFactor(1, 1)
 
 
 def clear_history(layer: Labels) -> None:

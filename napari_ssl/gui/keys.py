@@ -75,6 +75,11 @@ ACTIONS: tuple[Action, ...] = (
     Action(id="play", text="Play / stop", group=_SEE, keys=("Shift+P",)),
     Action(id="overlays", text="Hide / show all overlays", group=_SEE, keys=("H",)),
     Action(id="confidence", text="Uncertainty", group=_SEE, keys=("I",)),
+    Action(id="confidence_kind", text="Next kind of uncertainty", group=_SEE, keys=("Shift+I",)),
+    Action(id="difference", text="Difference to other labels", group=_SEE, keys=("X",)),
+    Action(id="level", text="Next window and level", group=_SEE, keys=("W",)),
+    Action(id="side_views", text="ED and ES, or the other planes, beside", group=_SEE, keys=("V",)),
+    Action(id="planes_here", text="Cut the other planes at the pointer", group=_SEE, keys=("T",)),
     Action(id="contour", text="Filled / contour", group=_SEE, keys=("C",)),
     Action(id="export", text="Export from the study", group=_GO, keys=("Ctrl+Shift+E",)),
     Action(id="cheat_sheet", text="This list", group=_SEE, keys=("?",)),
@@ -118,7 +123,7 @@ WHILE_RATING = frozenset(
         *("rate", "take_back", "next_case", "next_finding", "previous_finding", "cheat_sheet", "move", "play"),
         *("tour", "next_panel", *(f"tab_{i}" for i in range(1, 6))),
         *("previous_frame", "next_frame", "previous_slice", "next_slice", "go_ed", "go_es"),
-        *("overlays", "confidence", "contour"),
+        *("overlays", "confidence", "confidence_kind", "contour", "level", "side_views", "planes_here"),
     }
 )
 """Actions whose keys work while curves are rated; the others would decide about or change the labels."""

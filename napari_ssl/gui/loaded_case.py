@@ -15,16 +15,33 @@ from napari_ssl.core.decision import Decision, ReviewState
 from napari_ssl.core.rating import Score
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.errors import LabelError
+from napari_ssl.gui.level_presets import LevelPreset, level_presets
 from napari_ssl.io.images import hash_labels, read_image
 from napari_ssl.measures.curves import volume_curves
 from napari_ssl.measures.flags import Flag
+from napari_ssl.study.confidence_maps import confidence_kinds
 from napari_ssl.study.edit_history import EditHistory
 from napari_ssl.study.journal import EditJournal
 
 if TYPE_CHECKING:
     from napari_ssl.study.study import Study
 
-__all__ = ["LoadedCase", "base_hash_of", "load_case", "measure_curves", "read_score", "shown_segmentation"]
+__all__ = [
+    "PREVIOUS",
+    "REFERENCE",
+    "LoadedCase",
+    "base_hash_of",
+    "load_case",
+    "measure_curves",
+    "read_score",
+    "shown_segmentation",
+]
+
+REFERENCE, PREVIOUS = "Reference", "Previous model"
+"""Label maps that are read with the case."""
+
+_AXIAL = 0.8
+"""Cosine of the angle to the body's axis from which on slices count as axial."""
 
 _WEAK = 0.15
 """Share of the strongest attribution below which a frame is not shaded."""
@@ -38,12 +55,15 @@ class LoadedCase:
     journal are in `labels` already, `history` has them and those before. `rule_flags` is None while the rules have not
     been asked about `labels`. `score` is
     what the QC classifier says about the stored labels, `attribution` how much each frame (T,) of a structure speaks
-    against them, 1 for the strongest, `pressures` are systolic and diastolic in mmHg.
+    against them, 1 for the strongest, `pressures` are systolic and diastolic in mmHg. `levels` are the window presets,
+    the one to begin with first. `confidence` is of the first of `confidence_kinds` and about the labels
+    `confidence_of`. `others` are versions that the labels can be compared with, by what they are called.
+    `z_is_up` tells whether later slices lie nearer the head, None where slices are not axial.
     """
 
     case: Case
     image: NDArray[Any]
-    contrast_limits: tuple[float, float]
+    levels: tuple[LevelPreset, ...]
     intensity_range: tuple[float, float]
     segmentation: Segmentation | None
     base_labels: NDArray[np.uint8]
@@ -64,6 +84,15 @@ class LoadedCase:
     score: Score | None = None
     pressures: tuple[float, float] | None = None
     attribution: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    confidence_kinds: tuple[str, ...] = ()
+    confidence_of: Segmentation | None = None
+    others: dict[str, Segmentation] = field(default_factory=dict)
+    z_is_up: bool | None = None
+
+    @property
+    def contrast_limits(self) -> tuple[float, float]:
+        """Grey values to begin with."""
+        return self.levels[0].limits
 
     @property
     def labelled_frames(self) -> tuple[int, ...]:
@@ -91,21 +120,27 @@ def shown_segmentation(study: Study, case_id: str, reader: str) -> tuple[Segment
     return current, False
 
 
-def _contrast_limits(image: NDArray[Any]) -> tuple[float, float]:
-    """Return percentiles 0.5 and 99.5 of a sample of the voxels; never an empty range."""
-    sample = image.reshape(-1)[:: max(1, image.size // 400_000)]
-    low, high = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
-    return (low, high) if high > low else (low, low + 1.0)
+def _z_is_up(direction: tuple[float, ...]) -> bool | None:
+    """Read off a direction matrix (row by row, in DICOM's LPS) which way axial slices are stacked."""
+    along_body = direction[8] if len(direction) == 9 else 0.0
+    return along_body > 0 if abs(along_body) > _AXIAL else None
 
 
-def _other_labels(study: Study, case_id: str, shown: Segmentation | None) -> tuple[Segmentation | None, ...]:
-    """Return (reference, previous model's proposal) where they exist and are not what is shown."""
-    segmentations = study.segmentations(case_id)
-    references = [s for s in segmentations if s.source is Source.REFERENCE and (shown is None or s.id != shown.id)]
-    proposals = [s for s in segmentations if s.source in (Source.MODEL, Source.REFINED)]
-    newest_model = proposals[-1].model_id if proposals else None
-    older = [s for s in proposals if s.model_id != newest_model and (shown is None or s.id != shown.id)]
-    return (references[-1] if references else None), (older[-1] if older else None)
+def _other_labels(study: Study, case_id: str, shown: Segmentation | None) -> dict[str, Segmentation]:
+    """Return what labels can be compared with: the reference, the previous model's proposal, those of older models."""
+    versions = [s for s in study.segmentations(case_id) if shown is None or s.id != shown.id]
+    references = [s for s in versions if s.source is Source.REFERENCE]
+    proposals = [s for s in versions if s.source in (Source.MODEL, Source.REFINED)]
+    newest = study.proposal(case_id)
+    older = [s for s in reversed(proposals) if newest is None or s.model_id != newest.model_id]
+    others: dict[str, Segmentation] = {}
+    if references:
+        others[REFERENCE] = references[-1]
+    if older:
+        others[PREVIOUS] = older[0]
+    rest = [s for s in proposals if PREVIOUS not in others or s.model_id != others[PREVIOUS].model_id]
+    others |= {f"Proposal of {s.model_id}": s for s in rest if s.model_id is not None}
+    return others
 
 
 def _read_labels(study: Study, segmentation: Segmentation, case: Case) -> NDArray[np.uint8]:
@@ -148,7 +183,9 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         Image or labels are missing, damaged or of another shape.
     """
     case = study.case(case_id)
-    image = read_image(case.image_path).data
+    read = read_image(case.image_path)
+    image = read.data
+    intensity_range = (float(image.min()), float(image.max()))
     if segmentation_id is None:
         shown, is_outdated = shown_segmentation(study, case_id, reader)
     else:
@@ -158,8 +195,11 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
     labels = base.copy()
     journal = EditJournal(study.folder, case_id, base_hash, reader)
     history = journal.replay(labels)
+    if is_outdated and _was_saved(study, case_id, reader, labels, journal):
+        return load_case(study, case_id, reader)
     n_recovered, edited = history.n_unsaved, history.unsaved_frames
-    reference, previous = _other_labels(study, case_id, shown)
+    others = _other_labels(study, case_id, shown)
+    reference, previous = others.get(REFERENCE), others.get(PREVIOUS)
     previous_labels = None if previous is None else _read_labels(study, previous, case)
     proposal = shown if shown is not None and shown.confidence_path else study.proposal(case_id)
     state, decision = study.review_state(case_id, reader)
@@ -167,8 +207,8 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
     return LoadedCase(
         case=case,
         image=image,
-        contrast_limits=_contrast_limits(image),
-        intensity_range=(float(image.min()), float(image.max())),
+        levels=level_presets(image, intensity_range),
+        intensity_range=intensity_range,
         segmentation=shown,
         base_labels=base,
         labels=labels,
@@ -188,7 +228,20 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         score=None if n_recovered or shown is None else study.scores([shown.id]).get(shown.id),
         pressures=study.pressures(case_id),
         attribution=_against(measures.get("qc_explanation") or {}),
+        confidence_kinds=() if proposal is None else confidence_kinds(study, proposal),
+        confidence_of=proposal,
+        others=others,
+        z_is_up=_z_is_up(read.geometry.direction),
     )
+
+
+def _was_saved(study: Study, case_id: str, reader: str, labels: NDArray[np.uint8], journal: EditJournal) -> bool:
+    """Whether the edits lead to the current labels: the program ended after it stored them, before the journal knew."""
+    current = study.current(case_id, reader)
+    if current is None or current.label_hash != hash_labels(labels):
+        return False
+    journal.rebase(current.label_hash, journal.n_records())
+    return True
 
 
 def _stored_flags(measures: Mapping[str, Any]) -> tuple[Flag, ...] | None:

@@ -24,6 +24,7 @@ from napari_ssl.core.decision import ReviewState
 from napari_ssl.gui.keys import ACTIONS, KeyTable
 from napari_ssl.gui.loaded_case import LoadedCase
 from napari_ssl.gui.place_panel import PlacePanel
+from napari_ssl.gui.overlay_panel import ViewOptions
 from napari_ssl.gui.queue_model import STATE_COLOURS, STATE_TEXTS
 from napari_ssl.gui.theme import Fold, heading, muted_label, set_margins, state_icon, wrapped_label
 from napari_ssl.gui.tool_row import ToolRow
@@ -64,6 +65,7 @@ class ReviewPanel(QWidget):
         self._keys = keys
         self._reasons: tuple[str, ...] = ()
         self.tools = ToolRow()
+        self.view_options = ViewOptions()
         self.places = PlacePanel(keys)
         self._build_labels()
         self._build_view()
@@ -203,6 +205,7 @@ class ReviewPanel(QWidget):
         for i, box in enumerate(boxes):
             view.addWidget(box, i // 2, i % 2)
         column.addLayout(view)
+        column.addWidget(self.view_options)
         column.addWidget(heading("Note"))
         flag = QHBoxLayout()
         flag.addWidget(self.flags, 1)
@@ -265,6 +268,8 @@ class ReviewPanel(QWidget):
         tips |= {self.contour: "contour", self.overlays["Uncertainty"]: "confidence"}
         for widget, action in tips.items():
             widget.setToolTip(f"[{self._keys.shown_key(action)}]")
+        more = {"kind": "confidence_kind", "difference": "difference", "level": "level", "side_views": "side_views"}
+        self.view_options.set_hints({what: self._keys.shown_key(action) for what, action in more.items()})
         modes = {"pan_zoom": "move", "paint": "brush", "erase": "eraser"}
         self.tools.set_hints({m: self._keys.shown_key(modes.get(m, m)) for m in ("pan_zoom", "paint", "erase", "fill")})
         self.tools.set_hints({m: self._keys.shown_key(m) for m in ("polygon", "pick")})

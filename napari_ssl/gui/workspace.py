@@ -26,8 +26,10 @@ from napari_ssl.gui.rating_panel import RatingPanel
 from napari_ssl.gui.review_panel import ReviewPanel
 from napari_ssl.gui.reviewer import Reviewer
 from napari_ssl.gui.settings import reader_name
+from napari_ssl.gui.side_views import SideViews
 from napari_ssl.gui.start_page import StartPage
 from napari_ssl.gui.training_panel import TrainingPanel
+from napari_ssl.gui.view_control import ViewControl
 from napari_ssl.gui.workspace_judging import JudgingActions
 from napari_ssl.study.study import Study
 
@@ -66,6 +68,8 @@ class WorkspaceWidget(JudgingActions):
         self.curves = CurveView()
         self.findings = FindingList()
         self.review = ReviewPanel(self._keys)
+        self.side = SideViews()
+        self.view = ViewControl(self.canvas, self.navigator, self.review.view_options, self.side, self)
         self.rating = RatingPanel(self._keys)
         self.training = TrainingPanel()
         self.models = ModelsPanel()
@@ -109,6 +113,8 @@ class WorkspaceWidget(JudgingActions):
         compat.hide_welcome(self.viewer)
         compat.show_help(self.viewer, False)
         compat.insert_above_canvas(self.viewer, self.banner)
+        compat.insert_beside_canvas(self.viewer, self.side)
+        self.side.hide()
         for corner, area in (
             (Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea),
             (Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea),
@@ -173,9 +179,10 @@ class WorkspaceWidget(JudgingActions):
         self.curves.phases_changed.connect(self._phases_dragged)
         self.findings.place_chosen.connect(self._go_to_place)
         self._wire_rating()
-        self._wire_editing()
         self._wire_judging()
+        self._wire_editing()
         self.navigator.moved.connect(self._moved)
+        self._wire_view()
         self.training.job_finished.connect(self._job_finished)
         self.models.job_finished.connect(self._job_finished)
         self.quality.job_finished.connect(self._job_finished)
@@ -227,6 +234,7 @@ class WorkspaceWidget(JudgingActions):
             "overlays": self.toggle_all_overlays,
             "confidence": lambda: self.toggle_overlay("Uncertainty"),
             "contour": self.review.contour.toggle,
+            **self.view.actions(),
             "export": lambda: ask_export(self, self.study),
             "cheat_sheet": self.show_keys,
             "move": lambda: self._set_tool("pan_zoom"),
@@ -268,6 +276,7 @@ class WorkspaceWidget(JudgingActions):
             dock.show()
         compat.show_help(self.viewer, True)
         self.banner.deleteLater()
+        self.side.deleteLater()
         self.start_page.deleteLater()
 
     def close_workspace(self) -> None:
@@ -280,6 +289,7 @@ class WorkspaceWidget(JudgingActions):
         self.training.close_panel()
         self.models.close_panel()
         self.quality.close_panel()
+        self.view.close()
         self._key_filter.remove()
         self.navigator.close()
         QApplication.instance().aboutToQuit.disconnect(self.close_workspace)

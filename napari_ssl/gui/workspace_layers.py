@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 
 from napari_ssl.gui import compat
+from napari_ssl.gui.navigation import speed_text
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_ssl.gui.banner import Banner
     from napari_ssl.gui.curve_view import CurveView
     from napari_ssl.gui.navigation import Navigator
     from napari_ssl.gui.review_panel import ReviewPanel
     from napari_ssl.gui.reviewer import Reviewer
+    from napari_ssl.gui.view_control import ViewControl
     from napari_ssl.study.study import Study
 
 __all__ = ["LayerActions"]
@@ -28,6 +31,8 @@ class LayerActions(QWidget):
     navigator: Navigator
     review: ReviewPanel
     curves: CurveView
+    view: ViewControl
+    banner: Banner
     _followed: object = None
 
     @property
@@ -86,6 +91,11 @@ class LayerActions(QWidget):
     def _set_contour(self, contour: bool) -> None:
         if self._case_is_open():
             self.reviewer.canvas.set_contour(contour)
+            self.view.refresh()
+
+    def _wire_view(self) -> None:
+        self.view.overlays_changed.connect(lambda: self._case_is_open() and self._show_overlay_boxes())
+        self.view.message.connect(lambda text: self.banner.show_message(text, kind="warning"))
 
     def toggle_overlay(self, name: str) -> None:
         """Show or hide one overlay."""
@@ -105,12 +115,16 @@ class LayerActions(QWidget):
             box.setEnabled(canvas.has(name))
             box.setChecked(canvas.is_shown(name))
         self.review.hide_all.setChecked(canvas.overlays_hidden)
+        self.view.refresh()
 
     def _show_napari_panels(self, shown: bool) -> None:
         for dock in compat.napari_docks(self.viewer):
             dock.setVisible(shown)
 
     def toggle_play(self) -> None:
-        """Play the cine or stop."""
-        interval = self.reviewer.session.loaded.case.frame_interval_ms if self._case_is_open() else None
+        """Play the cine at the heart's own speed, or stop; say so where the speed is not known."""
+        loaded = self.reviewer.session.loaded if self._case_is_open() else None
+        interval = loaded.case.frame_interval_ms if loaded is not None else None
         self.navigator.toggle_play(interval)
+        if self.navigator.playing:
+            self.viewer.status = speed_text(loaded.case.n_frames, interval)

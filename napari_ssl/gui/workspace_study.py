@@ -100,6 +100,7 @@ class StudyActions(RatingActions):
             self._show_start()
             return
         self.reviewer = reviewer = Reviewer(self.canvas, study, self.reader, self.navigator, self)
+        self.view.follow(reviewer)
         reviewer.opened.connect(self._opened)
         reviewer.opening.connect(self._opening)
         reviewer.unreadable.connect(self._unreadable)
@@ -140,6 +141,7 @@ class StudyActions(RatingActions):
         self.training.set_study(None)
         self.models.set_study(None)
         self.quality.set_study(None)
+        self.view.follow(None)
         unsaved = self.reviewer.close()
         self.reviewer.deleteLater()
         self.reviewer = None
