@@ -22,6 +22,7 @@ from napari_ssl.core.training import PredictionSpec
 from napari_ssl.gui.background import BackgroundRun, BackgroundTask
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.bridge import JobBridge
+from napari_ssl.gui.import_model import ImportModelButton
 from napari_ssl.gui.labelling_run import LabellingRun
 from napari_ssl.gui.model_comparison import ModelComparison
 from napari_ssl.gui.model_list import ModelList
@@ -80,6 +81,8 @@ class ModelsPanel(QWidget):
         self.evaluate_button = QPushButton("Measure on test cases")
         self.relabel_button = QPushButton("Relabel the remaining cases")
         self.second_opinion = SecondOpinion()
+        self.import_model = ImportModelButton()
+        self.import_model.imported.connect(lambda _: self.refresh())
         self.confirmation = Confirmation(self)
         self.jobs = LabellingRun()
         self.comparison = ModelComparison()
@@ -113,6 +116,7 @@ class ModelsPanel(QWidget):
         column.addWidget(self.confirmation)
         column.addWidget(self.relabel_button)
         column.addWidget(self.second_opinion)
+        column.addWidget(self.import_model)
         column.addWidget(self.jobs)
         column.addWidget(heading("Compare"))
         column.addWidget(self.comparison)
@@ -167,6 +171,7 @@ class ModelsPanel(QWidget):
         self.confirmation.hide()
         self.provenance.clear()
         self._show_models([])
+        self.import_model.set_study(study)
         if study is None:
             return
         if not study.read_only:
