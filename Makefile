@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 OUT ?= demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system demo test lint clean
+.PHONY: setup system demo test review-only lint clean
 
 setup: system $(VENV)/ready
 
@@ -37,10 +37,20 @@ test: setup
 	@settings=$$(mktemp -d) && NAPARI_CONFIG=$$settings/settings.yaml xvfb-run -a -s "-screen 0 1920x1200x24" \
 		$(PY) -m pytest $(ARGS); status=$$?; rm -rf "$$settings"; exit $$status
 
+# The window in an environment of its own, without torch: makes it, reviews in it, some minutes.
+review-only: setup
+	@settings=$$(mktemp -d) && NAPARI_SSL_TEST_REVIEW_ONLY=1 NAPARI_CONFIG=$$settings/settings.yaml \
+		xvfb-run -a -s "-screen 0 1920x1200x24" $(PY) -m pytest tests/gui/test_review_only.py -v; \
+		status=$$?; rm -rf "$$settings"; exit $$status
+
 lint: setup
 	$(VENV)/bin/ruff check napari_ssl tests benchmarks docs
 	$(VENV)/bin/ruff format --check napari_ssl tests benchmarks docs
 	$(VENV)/bin/lint-imports
 
+docs: setup
+	@$(PY) -m sphinx -q -W --keep-going docs docs/_build
+	@echo "docs/_build/index.html"
+
 clean:
-	rm -rf $(VENV) $(OUT) build *.egg-info
+	rm -rf $(VENV) $(OUT) build docs/_build docs/generated *.egg-info
