@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 OUT ?= demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system demo test review-only lint clean
+.PHONY: setup system demo test review-only lint docs clean
 
 setup: system $(VENV)/ready
 
