@@ -144,6 +144,7 @@ class EditDesk(QObject):
             return
         if self.make(self.session.reverting_edit()):
             loaded.edited_frames = ()
+            self.session.strokes.compact()  # nothing is unsaved now
             self.message.emit(f"{loaded.case.id}: your strokes were taken off. Undo brings them back.", "info", ())
 
     def _discard_outdated(self, loaded: LoadedCase) -> None:

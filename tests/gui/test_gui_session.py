@@ -167,6 +167,16 @@ def test_what_was_saved_can_be_undone_after_the_program_was_closed(review_study)
     assert opened(review_study).loaded.n_recovered == 1
 
 
+def test_a_program_killed_between_storing_labels_and_knowing_it_finds_them_saved(review_study, monkeypatch):
+    session = opened(review_study)
+    paint(session)
+    monkeypatch.setattr(session.strokes, "rebase", lambda *_: None)
+    saved = session.order(Verdict.CORRECT).run(review_study)
+    loaded = load_case(review_study, "case0", READER)
+    assert loaded.segmentation.id == saved.segmentation.id and not loaded.is_outdated and loaded.n_recovered == 0
+    assert len(loaded.history.edits) == 1 and np.array_equal(loaded.labels, session.loaded.labels)
+
+
 def test_painting_goes_on_while_a_correction_is_saved(review_study):
     session = opened(review_study)
     paint(session, start=0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from gui_cases import beating_disc
-from gui_driver import READER, Driver, wait
+from gui_driver import CTRL, READER, Driver, wait
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -16,7 +16,7 @@ def test_strokes_of_a_killed_session_are_offered_and_can_be_discarded(make_napar
     _, labels = beating_disc(0)
     base = review_study.proposal("case0").label_hash
     journal = EditJournal(review_study.folder, "case0", base, READER)
-    journal.append(2, np.arange(5), labels[2].reshape(-1)[:5], np.full(5, 2), 2)
+    journal.append(2, np.arange(5), labels[2].reshape(-1)[:5], np.full(5, 2))
     viewer = make_napari_viewer(show=True)
     widget = add_workspace(viewer, reader=READER)
     widget.set_study(Study.open(review_study.folder))
@@ -28,6 +28,10 @@ def test_strokes_of_a_killed_session_are_offered_and_can_be_discarded(make_napar
     widget.banner.buttons[1].click()
     assert driver.session.loaded.labels[2].reshape(-1)[:5].tolist() == [0] * 5
     assert not EditJournal.cases_with_edits(review_study.folder, READER)
+    assert "Undo brings them back" in widget.banner.text
+    driver.press(Qt.Key.Key_Z, CTRL)
+    assert driver.session.loaded.labels[2].reshape(-1)[:5].tolist() == [2] * 5
+    assert EditJournal.cases_with_edits(review_study.folder, READER) == {"case0"}
     widget.close_workspace()
 
 
