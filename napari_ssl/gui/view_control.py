@@ -11,15 +11,14 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_ssl.gui import compat
 from napari_ssl.gui.background import in_words
 from napari_ssl.gui.canvas import TINTS, uncertainty_colormap
-from napari_ssl.gui.cross_hair import CrossHair
 from napari_ssl.gui.legend import Legend, LegendEntry
 from napari_ssl.gui.loaded_case import PREVIOUS, REFERENCE
 from napari_ssl.gui.loader import WorkQueue
 from napari_ssl.gui.overlay_difference import CLASSES
 from napari_ssl.gui.overlay_panel import KINDS, ViewOptions, matching
 from napari_ssl.gui.settings import read_json, state_folder, write_json
-from napari_ssl.gui.side_views import PLANES, SideViews
-from napari_ssl.gui.view_memory import fitted_zoom
+from napari_ssl.gui.side_control import SideControl
+from napari_ssl.gui.side_views import SideViews
 from napari_ssl.study.confidence_maps import read_confidence_map
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from napari_ssl.gui.reviewer import Reviewer
 
 __all__ = ["ViewControl"]
-
-_LAYOUT_MS = 60
-"""So long Qt may take to give the canvas its new size."""
 
 _MOST_NAMED = 6
 """Structures that the legend names whether they are on the slice or not."""
@@ -60,23 +56,20 @@ class ViewControl(QObject):
         self, canvas: CaseCanvas, navigator: Navigator, options: ViewOptions, side: SideViews, parent: QObject
     ) -> None:
         super().__init__(parent)
-        self.canvas, self.navigator, self.options, self.side = canvas, navigator, options, side
-        over = compat.canvas_widget(canvas.viewer)
-        self.legend, self.cross = Legend(over), CrossHair(over)
+        self.canvas, self.navigator, self.options = canvas, navigator, options
+        self.legend = Legend(compat.canvas_widget(canvas.viewer))
+        self.beside = SideControl(canvas, navigator, side, self)
         self._work: WorkQueue | None = None
         self._reviewer: Reviewer | None = None
         self._loaded: LoadedCase | None = None
         self._kind, self._target, self._last_target = "", "", ""
-        self._plane_place = (0, 0, 0)
         self._followed: object = None
         state = read_json(state_folder() / "view.json")
         self._wants_legend = bool(state.get("legend", True))
-        self.wants_side_views = bool(state.get("side_views", False))
+        self.beside.is_wanted = bool(state.get("side_views", False))
         options.legend.setChecked(self._wants_legend)
-        options.side_views.setChecked(self.wants_side_views)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._draw_side)
+        options.side_views.setChecked(self.beside.is_wanted)
+        self.beside.wanted_changed.connect(self._side_views_wanted)
         self._remember = QTimer(self)
         self._remember.setSingleShot(True)
         self._remember.timeout.connect(self._remember_view)
@@ -85,10 +78,6 @@ class ViewControl(QObject):
         options.level_chosen.connect(self.choose_level)
         options.legend_toggled.connect(self._toggle_legend)
         options.side_views_toggled.connect(self.show_side_views)
-        side.kind_chosen.connect(lambda _kind: self._draw_side())
-        side.phases.frame_chosen.connect(lambda frame: navigator.go(frame=frame))
-        side.phases.slice_stepped.connect(navigator.step_slice)
-        side.planes.moved.connect(self._cross_moved)
         navigator.moved.connect(self._moved)
         camera = canvas.viewer.scene.camera
         camera.events.center.connect(self._view_changed)
@@ -99,11 +88,9 @@ class ViewControl(QObject):
         camera = self.canvas.viewer.scene.camera
         camera.events.center.disconnect(self._view_changed)
         camera.events.zoom.disconnect(self._view_changed)
-        self._soon.stop()
         self._remember.stop()
         self.follow(None)
-        for widget in (self.legend, self.cross.level, self.cross.upright):
-            widget.hide()
+        self.beside.close()
 
     def follow(self, reviewer: Reviewer | None) -> None:
         """Show what a reviewer opens and edits from now on; None when the study was closed."""
@@ -114,13 +101,14 @@ class ViewControl(QObject):
             self._work = None
         if reviewer is None:
             self._leave()
+            self.beside.update_visibility()
             return
         self._work = WorkQueue(parent=self)
         reviewer.opening.connect(lambda _case: self._leave())
         reviewer.unreadable.connect(lambda _case, _text: self._leave())
         reviewer.opened.connect(self._opened)
         reviewer.edited.connect(lambda _volumes: self._edited())
-        reviewer.curves_measured.connect(lambda _loaded: self._draw_side())
+        reviewer.curves_measured.connect(lambda _loaded: self.beside.draw())
 
     def actions(self) -> dict[str, Callable[[], object]]:
         """What the keys do."""
@@ -128,17 +116,16 @@ class ViewControl(QObject):
             "confidence_kind": self.next_kind,
             "difference": self.toggle_difference,
             "level": self.next_level,
-            "side_views": lambda: self.show_side_views(not self.wants_side_views),
-            "planes_here": self.cross_here,
+            "side_views": lambda: self.beside.want(not self.beside.is_wanted),
+            "planes_here": self.beside.cross_here,
         }
 
     # -- cases ---------------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
         self._loaded = None
-        self.side.show_case(None)
+        self.beside.show_case(None)
         self.legend.hide()
-        self.cross.show_at(None, None)
 
     @property
     def is_reading(self) -> bool:
@@ -156,16 +143,14 @@ class ViewControl(QObject):
             self._read_kind(kind)
         self.options.show_targets(others, self._target)
         self._compare(self._target if self._target in others else "")
-        self._plane_place = (self.navigator.place[1], *(n // 2 for n in loaded.case.shape_tzyx[2:]))
-        self.side.show_case(loaded, self.canvas.scheme)
-        self._show_side()
+        self.beside.show_case(loaded)
         self._levels_changed()
         self.refresh()
 
     def _edited(self) -> None:
         self.canvas.refresh_difference()
         self.refresh()
-        self._draw_side()
+        self.beside.draw()
 
     def _follow_image(self) -> None:
         if self._followed is not self.canvas.image:
@@ -304,7 +289,7 @@ class ViewControl(QObject):
         scale = (KINDS[self.kind], uncertainty_colormap()) if canvas.is_shown(UNCERTAINTY) and self.kind else None
         show = self._wants_legend and not canvas.overlays_hidden
         self.legend.show_entries(entries if show else (), scale if show else None)
-        self._draw_side_soon()
+        self.beside.draw_soon()
 
     def _values_in_legend(self) -> frozenset[int]:
         """Return the structures to name: all of a heart, of many organs those on the slice that is shown."""
@@ -314,67 +299,30 @@ class ViewControl(QObject):
         frame, slice_ = self.navigator.place
         return values & frozenset(np.flatnonzero(np.bincount(self._loaded.labels[frame, slice_].ravel())).tolist())
 
-    # -- views beside --------------------------------------------------------------------------------------------
+    # -- what is kept --------------------------------------------------------------------------------------------
 
     def show_side_views(self, shown: bool) -> None:
-        """Show or hide the dock beside the canvas."""
-        self.wants_side_views = shown
-        self.options.side_views.setChecked(shown)
+        """Show or hide the views beside the canvas."""
+        self.beside.want(shown)
+
+    def _side_views_wanted(self, wanted: bool) -> None:
+        self.options.side_views.setChecked(wanted)
         self._keep()
-        self._show_side()
-
-    def _show_side(self) -> None:
-        """Show what is wanted, while there is a case; the canvas shows the same part of the image in its new size."""
-        shown = self.wants_side_views and self._loaded is not None
-        if shown == self.side.isVisible():
-            return
-        before, zoom = self.canvas.size_yx, self.canvas.viewer.scene.camera.zoom
-        self.side.setVisible(shown)
-
-        def fit() -> None:
-            after = self.canvas.size_yx
-            if self._loaded is not None and min(after) > 0:
-                self.canvas.viewer.scene.camera.zoom = fitted_zoom({"zoom": zoom, "canvas": list(before)}, after)
-            self._draw_side_soon()
-
-        QTimer.singleShot(_LAYOUT_MS, self, fit)
 
     def _keep(self) -> None:
+        choices = {"legend": self._wants_legend, "side_views": self.beside.is_wanted}
         try:
-            write_json(
-                state_folder() / "view.json", {"legend": self._wants_legend, "side_views": self.wants_side_views}
-            )
+            write_json(state_folder() / "view.json", choices)
         except OSError as error:
             self.message.emit(f"What is on show is kept for this session only: {error}")
 
-    def cross_here(self) -> None:
-        """Cut the other planes where the pointer is on the canvas."""
-        if self._loaded is None:
-            return
-        steps = np.asarray(self.canvas.viewer.cursor.position[-2:]) / np.asarray(self._loaded.case.spacing_zyx_mm[1:])
-        row, column = (
-            int(np.clip(round(s), 0, n - 1)) for s, n in zip(steps, self._loaded.case.shape_tzyx[2:], strict=True)
-        )
-        if not self.side.isVisible() or self.side.kind != PLANES:
-            self.side.choose(PLANES)
-            self.show_side_views(True)
-        self._cross_moved(self.navigator.place[1], row, column)
-
-    def _cross_moved(self, slice_: int, row: int, column: int) -> None:
-        self._plane_place = (slice_, row, column)
-        if slice_ != self.navigator.place[1]:
-            self.navigator.go(slice_=slice_)  # which draws
-        else:
-            self._draw_side()
-
-    def _moved(self, _frame: int, slice_: int) -> None:
-        self._plane_place = (slice_, *self._plane_place[1:])
+    def _moved(self, _frame: int, _slice: int) -> None:
         if self._loaded is not None and len(self.canvas.scheme.values) > _MOST_NAMED:
             self.refresh()
         self._view_changed()
 
     def _view_changed(self, _event: object = None) -> None:
-        self._draw_side_soon()
+        self.beside.draw_soon()
         if self._loaded is not None and not self._remember.isActive():
             self._remember.start(_REMEMBER_MS)
 
@@ -382,29 +330,3 @@ class ViewControl(QObject):
         """Write where the reader is, also in the midst of a zoom; a playing cine is no place to come back to."""
         if self._reviewer is not None and self._loaded is not None and not self.navigator.playing:
             self._reviewer.remember_view()
-
-    def _draw_side_soon(self) -> None:
-        """A step, a zoom and a drag tell of themselves several times: draw once, after the canvas."""
-        if self.side.isVisible() or self.cross.at is not None:
-            self._soon.start(0)
-
-    def _draw_side(self) -> None:
-        loaded = self._loaded
-        shows_planes = loaded is not None and self.side.isVisible() and self.side.kind == PLANES
-        if not shows_planes:
-            self.cross.show_at(None, None)
-        if loaded is None or not self.side.isVisible() or self.side.kind is None:
-            return
-        frame, slice_ = self.navigator.place
-        levels = tuple(self.canvas.image.contrast_limits)
-        with_labels = self.canvas.is_visible(LABELS)
-        if shows_planes:
-            self.side.planes.show_place(frame, (slice_, *self._plane_place[1:]), levels, with_labels=with_labels)
-            _, row, column = self.side.planes.place
-            dy, dx = loaded.case.spacing_zyx_mm[1:]
-            self.cross.show_at(*self.canvas.pixel_of(row * dy, column * dx))
-        else:
-            self.side.phases.show_slice(frame, slice_, levels, with_labels=with_labels)
-            dy, dx = loaded.case.spacing_zyx_mm[1:]
-            top, left, bottom, right = self.canvas.part_on_show()
-            self.side.phases.show_part(top + dy / 2, left + dx / 2, bottom + dy / 2, right + dx / 2)

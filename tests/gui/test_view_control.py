@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gui_cases import add_model, beating_disc, propose
 from gui_driver import SHIFT, wait
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -45,6 +45,9 @@ def rich(workspace, review_study, tmp_path):
     yield workspace
     workspace.widget.view.show_side_views(False)
     workspace.widget.view.choose_target("")
+    for name in ("Uncertainty", "Reference", "Previous model"):
+        if workspace.widget.canvas.is_shown(name):
+            workspace.widget.toggle_overlay(name)
     workspace.widget.set_study(None)
 
 
@@ -189,7 +192,7 @@ def test_three_planes_share_one_cross_hair(rich):
     view, side = rich.widget.view, rich.widget.side
     view.show_side_views(True)
     side._buttons.button(PLANES).click()
-    wait(lambda: side.kind == PLANES and view.cross.at is not None)
+    wait(lambda: side.kind == PLANES and view.beside.cross.at is not None)
     loaded = rich.session.loaded
     place = side.planes.place
     assert place == (rich.widget.navigator.place[1], loaded.case.shape_tzyx[2] // 2, loaded.case.shape_tzyx[3] // 2)
@@ -200,20 +203,19 @@ def test_three_planes_share_one_cross_hair(rich):
     side.planes.coronal.pressed_at.emit(2.5 * dz, 7.5 * dx)
     wait(lambda: side.planes.place == (2, place[1], 7))
     assert rich.widget.navigator.place[1] == 2
-    top, left = view.cross.at
+    top, left = view.beside.cross.at
     assert left == pytest.approx(rich.at(0, 7).x(), abs=1.5)
     assert top == pytest.approx(rich.at(place[1], 0).y(), abs=1.5)
     rich.press(KEY.Key_Up)
     wait(lambda: side.planes.place[0] == 1)
     assert side.planes.sagittal.across.value() == pytest.approx(1.5 * dz)
-    point = rich.at(20, 11).toPoint()
-    QTest.mouseMove(rich.canvas, QPoint(point.x() - 3, point.y() - 3))
-    QTest.mouseMove(rich.canvas, point)
-    QApplication.processEvents()
+    for point in (rich.at(10, 10), rich.at(20, 11)):
+        rich._mouse(QEvent.Type.MouseMove, point, Qt.MouseButton.NoButton)
+        QApplication.processEvents()
     rich.press(KEY.Key_T)
     wait(lambda: side.planes.place == (1, 20, 11))
     side._buttons.button(PHASES).click()
-    wait(lambda: view.cross.at is None)
+    wait(lambda: view.beside.cross.at is None)
 
 
 def test_frames_follow_the_clock_and_the_speed_is_told(rich, monkeypatch):
