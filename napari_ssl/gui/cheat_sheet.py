@@ -37,6 +37,8 @@ class CheatSheet(QDialog):
         self._ids: list[str | None] = []
         self.list = QTableWidget(0, 2)
         self.list.setHorizontalHeaderLabels(["Action", "Key"])
+        self.list.setAccessibleName("Actions and their keys")
+        self.list.setTabKeyNavigation(False)
         self.list.verticalHeader().hide()
         self.list.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

@@ -67,6 +67,7 @@ class CurveView(QWidget):
         self.plot.frame_chosen.connect(self._choose_frame)
         self.plot.phase_dragged.connect(self._drag_phase)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName("Volume curves; arrows step through the frames")
         self.plot.setFocusProxy(self)
         self._recolour()
 

@@ -53,7 +53,7 @@ class EditStatus(QWidget):
         self.next_button = QPushButton("Look")
         self.next_button.clicked.connect(self.next_clicked)
         for button in (self.cancel_button, self.next_button):
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._work = self._line(self.bar, self.cancel_button)
         self._unseen = self._line(self.marks, self.next_button)
         column = QVBoxLayout(self)

@@ -34,7 +34,6 @@ class HistoryDialog(QDialog):
         self._rows: list[HistoryRow] = []
         self.table = plain_table(_HEADERS)
         self.table.setAccessibleName(f"History of {case_id}, the newest first")
-        self.table.setTabKeyNavigation(False)
         self.told = wrapped_label()
         self.take_back_button = QPushButton("&Take this back")
         self.take_back_button.setToolTip("Your own decisions and verdicts; the history keeps that they were there")
@@ -77,7 +76,7 @@ class HistoryDialog(QDialog):
                 if c == 5:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(r, c, item)
-        self.told.setText("" if self._rows else "Nothing has happened to this case yet.")
+        self.tell("" if self._rows else "Nothing has happened to this case yet.")
         if self._rows:
             self.table.selectRow(0)
         self._selected()
@@ -90,6 +89,7 @@ class HistoryDialog(QDialog):
     def tell(self, text: str) -> None:
         """Say something under the list."""
         self.told.setText(text)
+        self.told.setVisible(bool(text))
 
     def _selected(self) -> None:
         row = self.selected()

@@ -66,6 +66,7 @@ class ImportDialog(QDialog):
     def _create_widgets(self) -> None:
         self.banner = Banner(self)
         self.path = QLineEdit()
+        self.path.setAccessibleName("Folder or file")
         self.path.setPlaceholderText("A folder, an image file, or drop one here")
         self.folder_button = QPushButton("Folder…")
         self.files_button = QPushButton("Files…")
@@ -83,7 +84,10 @@ class ImportDialog(QDialog):
         self.summary = wrapped_label("Choose a folder or files.")
         self.labels = LabelOrderEditor(self._study.label_scheme)
         self.table = plain_table(HEADERS)
+        self.table.setAccessibleName("What was found")
         self.details = QPlainTextEdit()
+        self.details.setTabChangesFocus(True)
+        self.details.setAccessibleName("Details")
         self.details.setReadOnly(True)
         self.details.setMaximumHeight(110)
         self.details.hide()

@@ -36,6 +36,7 @@ class LabelOrderEditor(QWidget):
         self._chosen: dict[int, int | None] = {}
         self.note = muted_label()
         self.table = plain_table(_HEADERS)
+        self.table.setAccessibleName("What the label values mean")
         self.table.setMaximumHeight(170)
         self.confirm = QCheckBox("These meanings are right")
         self.confirm.toggled.connect(lambda _: self.changed.emit())
@@ -116,6 +117,7 @@ class LabelOrderEditor(QWidget):
 
     def _target_box(self, value: int) -> QComboBox:
         box = QComboBox()
+        box.setAccessibleName("Structure of a label value")
         box.addItem("choose …", None)
         for structure in self._scheme.structures:
             box.addItem(f"{structure.name} ({structure.value})", structure.value)

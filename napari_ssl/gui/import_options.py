@@ -25,6 +25,7 @@ class ImportOptions(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.phases = QComboBox()
+        self.phases.setAccessibleName("Phases")
         self.phases.addItem("by time", "auto")
         self.phases.addItem("by instance number", "instance")
         self.phases.setToolTip(
@@ -38,6 +39,7 @@ class ImportOptions(QWidget):
             "and nothing else of them is kept"
         )
         self.channel = QLineEdit()
+        self.channel.setAccessibleName("Channel")
         self.channel.setPlaceholderText("only if there are several")
         self.channel.setToolTip("Name or number of the channel")
         self._dicom = (QLabel("Phases"), self.phases, self.keep_body, self.keep_identity)

@@ -78,6 +78,8 @@ class ModelComparison(QWidget):
         )
         self.structures = plain_table(["", "Old", "New", "Change", "95 %"])
         self.cases = plain_table(["Case", "Old", "New", "Change", "LV EF err."])
+        self.structures.setAccessibleName("Old and new model by structure")
+        self.cases.setAccessibleName("Old and new model by case")
         for table in (self.structures, self.cases):
             table.setTextElideMode(Qt.TextElideMode.ElideNone)
             table.horizontalHeader().setStretchLastSection(False)

@@ -34,6 +34,7 @@ def plain_table(headers: Sequence[str]) -> QTableWidget:
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     table.setWordWrap(False)
     table.setShowGrid(False)
+    table.setTabKeyNavigation(False)  # Tab leaves the table; arrows move in it
     table.setAlternatingRowColors(False)
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     table.horizontalHeader().setStretchLastSection(True)
@@ -50,6 +51,7 @@ class ModelList(QWidget):
         super().__init__()
         self._models: list[Model] = []
         self.table = plain_table(_HEADERS)
+        self.table.setAccessibleName("Models, the newest first")
         self.table.itemSelectionChanged.connect(self.model_selected)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -40,6 +40,8 @@ class _Row:
         self.title = wrapped_label(f"{info.title} ({info.unit})" if info.unit else info.title)
         self.editor = editor_for(info)
         self.editor.setObjectName(info.name)
+        for field in (self.editor, *self.editor.findChildren(QWidget)):
+            field.setAccessibleName(f"{info.title} ({info.unit})" if info.unit else info.title)
         self.editor.setFixedWidth(_FIELD_WIDTH)
         self.error = wrapped_label()
         self.error.hide()

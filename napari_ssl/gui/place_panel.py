@@ -50,7 +50,6 @@ class PlacePanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.grid)
         column.addWidget(self.told)
         rows = QGridLayout()
         rows.setSpacing(4)

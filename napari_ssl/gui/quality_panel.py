@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_ssl.core.job import Job, JobState
 from napari_ssl.gui.background import BackgroundTask
@@ -51,12 +51,17 @@ class QualityPanel(QWidget):
         self.score_button = QPushButton("Score proposals")
         self.train_button.setToolTip("Learn from ratings, decisions and, while these are few, simulated faults")
         self.score_button.setToolTip("Let the classifier judge the newest proposal of every case, and say why")
+        self.curve_box = QCheckBox("Measure how many ratings are enough (slow)")
         self.reason = muted_label()
         self.jobs = LabellingRun(("qc-train", "qc-score"))
         self._build()
         self._reading.done.connect(self._show)
         self._reading.failed.connect(lambda text: self.banner.show_message(text, kind="error"))
         self.rate_button.clicked.connect(self.rate_clicked)
+        self.curve_box.setChecked(True)
+        self.curve_box.setToolTip(
+            "Trains with fewer ratings, too, to see how many are enough; takes several times longer"
+        )
         self.train_button.clicked.connect(self.train)
         self.score_button.clicked.connect(self.score)
         self.jobs.busy_changed.connect(self._refresh_buttons)
@@ -80,6 +85,7 @@ class QualityPanel(QWidget):
         buttons.addWidget(self.train_button, 1)
         buttons.addWidget(self.score_button, 1)
         column.addLayout(buttons)
+        column.addWidget(self.curve_box)
         column.addWidget(self.reason)
         column.addWidget(self.jobs)
         column.addWidget(self.banner)  # under the buttons, which stay where they are when it comes and goes
@@ -170,6 +176,7 @@ class QualityPanel(QWidget):
     def _refresh_buttons(self) -> None:
         no_training, no_scoring = self.why_not()
         self.train_button.setEnabled(not no_training)
+        self.curve_box.setEnabled(not no_training)
         self.score_button.setEnabled(not no_scoring)
         self.rate_button.setEnabled(self._study is not None and not self._study.read_only)
         text = no_training or no_scoring if self._facts is not None and not self.jobs.busy else ""
@@ -179,10 +186,12 @@ class QualityPanel(QWidget):
     def train(self) -> None:
         """Train a classifier from all that the study holds, as a background job."""
 
+        overrides = {"learning_curve": self.curve_box.isChecked()}
+
         def order(study: Study) -> Any:
             from napari_ssl.rounds.quality import qc_training_spec
 
-            return qc_training_spec(study)
+            return qc_training_spec(study, overrides=overrides)
 
         self._submit("The training of the classifier", order)
 

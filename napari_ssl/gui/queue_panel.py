@@ -73,6 +73,7 @@ class QueuePanel(QWidget):
         self.search = QLineEdit()
         self.search.setPlaceholderText("Filter: case, group, state, model …")
         self.search.setClearButtonEnabled(True)
+        self.search.setAccessibleName("Filter of the queue")
         self.split = self._combo("Split", [("All splits", None), *((s.value.capitalize(), s.value) for s in Split)])
         self.state = self._combo(
             "State", [("All states", None), ("To do", TO_DO), *((t.capitalize(), (s,)) for s, t in STATE_TEXTS.items())]
@@ -106,6 +107,8 @@ class QueuePanel(QWidget):
     def _make_table(self) -> QTableView:
         table = _CaseTable()
         table.setModel(self.model)
+        table.setAccessibleName("Queue of cases; Return opens one")
+        table.setTabKeyNavigation(False)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setShowGrid(False)

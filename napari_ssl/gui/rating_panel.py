@@ -73,6 +73,7 @@ class RatingPanel(QWidget):
         self.import_button = QPushButton("Import CSV …")
         self.export_button = QPushButton("Export CSV …")
         self.reader_button = QPushButton()
+        self.reader_button.setAccessibleName("Reader; changes the name that ratings are recorded under")
         self.reader_button.setFlat(True)
         self._reveal = QTimer(self)
         self._reveal.setSingleShot(True)
@@ -122,7 +123,7 @@ class RatingPanel(QWidget):
             button = QPushButton(f"{score}   {SCALE[score]}")
             button.setToolTip(f"{meaning}  [{score}]")
             button.setMinimumHeight(38 if score else 30)
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.setStyleSheet(
                 f"QPushButton {{ background: {colour}; color: white; font-weight: bold; text-align: left;"
                 " padding: 4px 10px; } QPushButton:disabled { background: #4A4F57; color: #9AA0A6; }"
@@ -136,11 +137,11 @@ class RatingPanel(QWidget):
         for pair in ((self.take_back_button, self.skip_button), (self.play_button, self.leave_button)):
             row = QHBoxLayout()
             for button in pair:
-                button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+                button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
                 row.addWidget(button, 1)
             column.addLayout(row)
         self.findings.setChecked(True)
-        self.findings.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.findings.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.findings.setToolTip("Take this off to rate without being led by the rules; the score is hidden anyway")
         column.addWidget(self.findings)
         column.addStretch(1)
@@ -151,13 +152,13 @@ class RatingPanel(QWidget):
         set_margins(rows)
         files = QHBoxLayout()
         for button in (self.import_button, self.export_button):
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             files.addWidget(button, 1)
         self.import_button.setToolTip("Read ratings that were made elsewhere or by another reader")
         self.export_button.setToolTip("Write all ratings of all readers, with scores and seconds")
         rows.addLayout(files)
         self.reader_button.setToolTip("Ratings are recorded under this name; click to change it")
-        self.reader_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.reader_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         rows.addWidget(self.reader_button)
         return rows
 

@@ -17,6 +17,7 @@ class SecondOpinion(QCheckBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model_id = ""
+        self.setAccessibleName("Second opinion of another model")
         self.setToolTip(
             "A model that was trained apart labels the same cases, which takes twice the time. Where the two disagree, "
             "Dice is predicted low: the queue shows it, the doubtful cases first. To have such a model, train one that "

@@ -67,6 +67,13 @@ class NewStudyDialog(QDialog):
         self.create_button.setDefault(True)
         self.browse.setAutoDefault(False)
         self._fill_choices()
+        for field, name in (
+            (self.folder, "Folder"),
+            (self.custom, "Label values as VALUE=NAME:ROLE, separated by commas"),
+            (self.crop[0], "Rows of a training slice"),
+            (self.crop[1], "Columns of a training slice"),
+        ):
+            field.setAccessibleName(name)
         self._build()
         self._connect()
         self._refresh()

@@ -116,7 +116,7 @@ class ToolRow(QWidget):
         self.size.setRange(1, 40)
         self.size.setValue(6)
         self.size.setAccessibleName("Brush size in pixels")
-        self.size.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.size.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._size_text = QLabel("6 px")
         self._size_text.setMinimumWidth(38)
         self.size.valueChanged.connect(self._resized)
@@ -168,7 +168,7 @@ class ToolRow(QWidget):
         button.setText(caption)
         button.setToolTip(tip)
         button.setCheckable(True)
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setSizePolicy(button.sizePolicy().Policy.Expanding, button.sizePolicy().Policy.Fixed)
         return button
 

@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 from napari_ssl.core.job import Event, Job, JobKind, JobState
 from napari_ssl.core.quality import curve_kind
 from napari_ssl.core.rating import QcClassifier
-from napari_ssl.core.training import TrainingSpec
-from napari_ssl.errors import SpecError
+from napari_ssl.core.training import StartModel, TrainingSpec
+from napari_ssl.errors import NapariSslError, SpecError
 from napari_ssl.gui.background import BackgroundRun, BackgroundTask
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.bridge import JobBridge
@@ -120,14 +120,17 @@ class TrainingPanel(QWidget):
             from napari_ssl import rounds
 
             classifier = study.classifier(curve_kind(study.label_scheme)) if _has_curves(study) else None
-            return rounds.count_training_set(study), study.queue_rows(), classifier
+            return rounds.count_training_set(study), study.queue_rows(), classifier, _start_of(study)
 
         self._counting.start(count)
 
-    def _show_counts(self, found: tuple[Any, list[QueueRow], QcClassifier | None]) -> None:
-        counts, self._rows, self._classifier = found
+    def _show_counts(self, found: tuple[Any, list[QueueRow], QcClassifier | None, StartModel | None]) -> None:
+        counts, self._rows, self._classifier, start = found
         self.setup.set_facts(
-            dimensions=self._study.preprocessing.dimensions, has_classifier=self._classifier is not None
+            dimensions=self._study.preprocessing.dimensions,
+            has_classifier=self._classifier is not None,
+            preprocessing=self._study.preprocessing,
+            start=start,
         )
         self.setup.show_counts(counts)
 
@@ -258,6 +261,16 @@ def _scrolling(page: QWidget) -> QScrollArea:
     area.setFrameShape(QScrollArea.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
+
+
+def _start_of(study: Study) -> StartModel | None:
+    """Return the promoted model; None where there is none or its files are lost."""
+    from napari_ssl.rounds.orders import start_model
+
+    try:
+        return None if study.promoted() is None else start_model(study)
+    except NapariSslError:
+        return None
 
 
 def _has_curves(study: Study) -> bool:

@@ -38,6 +38,8 @@ class _Log(QPlainTextEdit):
     def __init__(self) -> None:
         super().__init__()
         self.setReadOnly(True)
+        self.setTabChangesFocus(True)
+        self.setAccessibleName("Log of the training")
         self.setMaximumBlockCount(_LOG_LINES)
         self.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.setMinimumHeight(140)

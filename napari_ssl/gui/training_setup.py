@@ -19,8 +19,10 @@ from napari_ssl.core.catalogue import (
     preset_values,
     why_not_together,
 )
+from napari_ssl.core.training import Preprocessing, StartModel
 from napari_ssl.gui.parameter_form import ParameterForm
 from napari_ssl.gui.theme import WheelGuard, heading, muted_label, set_margins, wrapped_label
+from napari_ssl.gui.training_start import begins_with
 
 if TYPE_CHECKING:
     from napari_ssl.rounds import TrainingSetCounts
@@ -35,6 +37,7 @@ _COUNTS = (
     ("corrected", "Corrected", "enter with the labels that a reader painted"),
     ("unlabelled", "Unlabelled", "enter without labels where the strategy uses such cases"),
     ("rejected_left_out", "Rejected (left out)", "come back with the next proposal"),
+    ("wrong_frames", "Frames judged wrong", "stay out, though their cases were accepted or corrected"),
     ("validation", "Validation", "measured while training, never trained on"),
     ("test", "Test", "old and new model are compared on these; never trained on"),
 )
@@ -80,6 +83,8 @@ class TrainingSetup(QWidget):
         self._obstacle = "Open or create a study first."
         self._dimensions = 2
         self._has_classifier = False
+        self._preprocessing: Preprocessing | None = None
+        self._start: StartModel | None = None
         self.strategy = _combo([(e.title, e.name) for e in STRATEGIES.values()])
         self.strategy.setCurrentIndex(self.strategy.findData(DEFAULT_STRATEGY))
         self.network = _combo([(e.title, e.name) for e in DEPLOYABLE.values()])
@@ -94,6 +99,7 @@ class TrainingSetup(QWidget):
         self._policy_caption = QLabel("Review")
         self.policy_form = ParameterForm()
         self.brought = muted_label()
+        self.begins = muted_label()
         self.selection = wrapped_label()
         self.start_button = QPushButton("Start training")
         self.reason = muted_label()
@@ -127,10 +133,12 @@ class TrainingSetup(QWidget):
         choices.addRow("Preset", self.preset)
         choices.addRow("Network", self.network)
         choices.addRow(self._policy_caption, self.policy)
+        self._policy_caption.setBuddy(self.policy)
         column.addLayout(choices)
         column.addWidget(self._policy_sentence)
         column.addWidget(self.policy_form)
         column.addWidget(self.brought)
+        column.addWidget(self.begins)
         column.addWidget(heading("What will enter"))
         column.addLayout(self._build_counts())
         column.addWidget(self.selection)
@@ -151,6 +159,7 @@ class TrainingSetup(QWidget):
         for index, (name, title, tip) in enumerate(_COUNTS):
             number, caption = QLabel("–"), QLabel(title)
             caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            caption.setWordWrap(True)
             number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             font = number.font()
             font.setBold(True)
@@ -290,9 +299,27 @@ class TrainingSetup(QWidget):
             return "Quality control needs a classifier: train one first (tab Quality)."
         return ""
 
-    def set_facts(self, *, dimensions: int, has_classifier: bool) -> None:
-        """Tell what the study has: dimensions of its preprocessed images, and whether it has a QC classifier."""
+    def set_facts(
+        self,
+        *,
+        dimensions: int,
+        has_classifier: bool,
+        preprocessing: Preprocessing | None = None,
+        start: StartModel | None = None,
+    ) -> None:
+        """Tell what the study has.
+
+        Parameters
+        ----------
+        dimensions : int
+            Of its preprocessed images.
+        has_classifier : bool
+            Whether it has a QC classifier.
+        preprocessing : Preprocessing, optional
+            The study's, and `start`, its promoted model: what a training begins with is said.
+        """
         self._dimensions, self._has_classifier = dimensions, has_classifier
+        self._preprocessing, self._start = preprocessing, start
         self._refresh_start()
 
     def show_selection(self, text: str, reasons: str = "") -> None:
@@ -303,6 +330,12 @@ class TrainingSetup(QWidget):
 
     def _refresh_start(self) -> None:
         self.changed.emit()
+        brought = self.entry.preset_preprocessing.get(self.preset.currentData() or "", {})
+        text = begins_with(
+            self._start, self.network.currentData(), self.network_form.values(), self._preprocessing, brought
+        )
+        self.begins.setText(text)
+        self.begins.setVisible(bool(text))
         reason = self.why_not()
         self.start_button.setEnabled(not reason)
         if not reason and self._counts is not None and self._counts.validation == 0:

@@ -141,7 +141,8 @@ class CaseActions(EditingActions):
             self.curves.show_quality("", {})
             return
         mark = "&nbsp;⚑" if loaded.score.is_flagged else ""
-        shaded = any(a.any() for a in loaded.attribution.values()) and self.review.reasons_of_score.isChecked()
+        asked = self.review.reasons_of_score.isChecked() and loaded.score.is_flagged
+        shaded = asked and any(a.any() for a in loaded.attribution.values())
         why = "&nbsp;·&nbsp;shaded:&nbsp;speaks&nbsp;against" if shaded else ""
         self.curves.show_quality(
             f"P(good)&nbsp;<b>{loaded.score.probability_good:.2f}{mark}</b>{why}", loaded.attribution if shaded else {}

@@ -66,6 +66,7 @@ def test_what_will_enter_is_counted(qtbot, panel, study, runner):
         "corrected": "0",
         "unlabelled": "2",
         "rejected_left_out": "0",
+        "wrong_frames": "0",
         "validation": "1",
         "test": "1",
     }
