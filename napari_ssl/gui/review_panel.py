@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.gui.keys import ACTIONS, KeyTable
 from napari_ssl.gui.loaded_case import LoadedCase
-from napari_ssl.gui.place_panel import PlacePanel
 from napari_ssl.gui.overlay_panel import ViewOptions
+from napari_ssl.gui.place_panel import PlacePanel
 from napari_ssl.gui.queue_model import STATE_COLOURS, STATE_TEXTS
 from napari_ssl.gui.theme import Fold, heading, muted_label, set_margins, state_icon, wrapped_label
 from napari_ssl.gui.tool_row import ToolRow
@@ -275,8 +275,8 @@ class ReviewPanel(QWidget):
         modes = {"pan_zoom": "move", "paint": "brush", "erase": "eraser"}
         self.tools.set_hints({m: self._keys.shown_key(modes.get(m, m)) for m in ("pan_zoom", "paint", "erase", "fill")})
         self.tools.set_hints({m: self._keys.shown_key(m) for m in ("polygon", "pick")})
-        self.tools.set_command_hints({a.id: self._keys.shown_key(a.id) for a in ACTIONS})
         self.places.refresh_keys()
+        self.tools.set_command_hints({a.id: self._keys.shown_key(a.id) for a in ACTIONS})
 
     def set_reasons(self, reasons: Sequence[str]) -> None:
         """Offer the study's reasons for a rejection; the first nine have a digit."""
