@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from napari_ssl import demo
 from napari_ssl.cli import main
 from napari_ssl.commands import work
-from napari_ssl.commands.studies import _in_splits
+from napari_ssl.commands.importing import _in_splits
 from napari_ssl.core.case import Split
 from napari_ssl.core.job import Event, EventKind
 

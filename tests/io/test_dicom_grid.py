@@ -214,6 +214,7 @@ def test_other_objects_and_files_are_counted_and_left_out(tmp_path):
     found = index_files(files_below([tmp_path]))
     assert found.notes() == ("1 file left out: no DICOM", "1 file left out: no image (SR)")
     assert len(found.series) == 1
+    assert only(tmp_path).notes == found.notes()
 
 
 def test_indexing_tells_how_far_it_is_and_stops(tmp_path):

@@ -186,3 +186,17 @@ def test_contours_follow_an_order_that_the_user_gives(study, tmp_path):
     (item,) = scan(tmp_path / "in", options=options(study))
     study.add_cases([replace(item, label_order=LabelOrder.parse("1=RV,2=-", study.label_scheme))])
     assert set(np.unique(study.read_labels(study.segmentations()[0]))) == {0, 3}
+
+
+# the header that lies
+
+
+def test_an_image_whose_sform_lost_its_scale_gets_its_true_spacing(shared_data, tmp_path):
+    """Through the whole import: image and labels, into the study and back out of its label file."""
+    with Study.create(tmp_path / "trap", label_scheme=PRESETS["acdc"]) as made:
+        report = made.add_cases(scan(shared_data / "header_trap", "plain"))
+        assert not report.failed
+        (case,) = made.cases()
+        assert case.spacing_zyx_mm == (10, 1.5625, 1.5625)
+        stored = nibabel.load(made.label_file(made.segmentations()[0]))
+        assert np.allclose(stored.header.get_zooms()[:3], (1.5625, 1.5625, 10))

@@ -72,7 +72,9 @@ def dicom_items(found: DicomFolder, stacks: Sequence[Stack], options: ScanOption
     taken: set[str] = set()
     keep_identity = options.pseudonyms.keep_identity
     damaged = [s for s in found.skipped if s.is_damaged]
-    for stack in (_beside_damaged(s, damaged) for s in stacks):
+    for number, stack in enumerate(_beside_damaged(s, damaged) for s in stacks):
+        if number == 0:  # what was left out is told once
+            stack = replace(stack, notes=(*stack.notes, *found.notes()))
         conversion = conversion_of(stack, options.pseudonyms, found.redaction)
         subject, case = _names(conversion)
         while case in taken:
