@@ -90,8 +90,6 @@ class ModelsPanel(QWidget):
         self.provenance.setReadOnly(True)
         self.provenance.setTabChangesFocus(True)
         self.provenance.setAccessibleName("Where the selected model comes from")
-        self.provenance.setTabChangesFocus(True)
-        self.provenance.setAccessibleName("Where the selected model comes from")
         self.provenance.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.provenance.setMinimumHeight(170)
         self.page_button = QPushButton("Open as a page …")
