@@ -71,6 +71,7 @@ ACTIONS: tuple[Action, ...] = (
         Action(id=f"tab_{i}", text=f"Tab {name}", group=_GO, keys=(f"Alt+{i}",))
         for i, name in enumerate(("Review", "Rate", "Training", "Models", "Quality"), start=1)
     ),
+    Action(id="team", text="Team: readers, agreement, second reads", group=_GO, keys=("Shift+T",)),
     Action(id="next_panel", text="Next part of the window", group=_GO, keys=("F6",)),
     Action(id="play", text="Play / stop", group=_SEE, keys=("Shift+P",)),
     Action(id="overlays", text="Hide / show all overlays", group=_SEE, keys=("H",)),

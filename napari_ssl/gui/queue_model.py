@@ -10,8 +10,11 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor, QIcon
 
 from napari_ssl.core.decision import ReviewState
+from napari_ssl.errors import CatalogueError
 from napari_ssl.gui.theme import state_icon
-from napari_ssl.review.queue import filter_rows, order_rows
+from napari_ssl.review.audit_draw import AUDIT_SEED, in_audit
+from napari_ssl.review.queue import filter_rows, order_rows, with_audit
+from napari_ssl.review.queue_filter import TO_DO, row_text
 from napari_ssl.study.queue_rows import QueueRow
 
 __all__ = ["COLUMNS", "STATE_COLOURS", "STATE_TEXTS", "TO_DO", "QueueModel"]
@@ -36,8 +39,9 @@ STATE_COLOURS = {
     ReviewState.SUPERSEDED: "#E69F00",
 }
 
-TO_DO = (ReviewState.UNREVIEWED, ReviewState.IN_PROGRESS, ReviewState.SUPERSEDED, ReviewState.DEFERRED)
-"""States that still need the reader."""
+_STATE_RANK = {state: rank for rank, state in enumerate(STATE_TEXTS)}
+_AUDIT_MARK = "◆"
+_TASK_TEXTS = {"adjudication": "to settle", "second-read": "second read"}
 
 
 def _percent(value: float | None) -> str:
@@ -48,6 +52,8 @@ def _state_text(row: QueueRow) -> str:
     """Return the state, or why there is nothing to review."""
     if row.state is ReviewState.UNREVIEWED and row.proposal_id is None:
         return "expert" if row.has_reference else "no labels"
+    if row.task is not None and row.state in TO_DO:
+        return _TASK_TEXTS.get(row.task, row.task)
     return STATE_TEXTS[row.state]
 
 
@@ -61,7 +67,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[QueueRow], str], Callable[[QueueRow], A
         "State",
         "Where the review stands, for you",
         _state_text,
-        lambda r: (list(STATE_TEXTS).index(r.state), _state_text(r)),
+        lambda r: f"{_STATE_RANK[r.state]}{_state_text(r)}",
     ),
     (
         "P(good)",
@@ -106,7 +112,10 @@ class QueueModel(QAbstractTableModel):
         self._index: dict[str, int] = {}
         self._by_id: dict[str, QueueRow] = {}
         self._icons: dict[ReviewState, QIcon] = {}
+        self._texts: dict[str, str] = {}
+        self._ordered: dict[Any, list[QueueRow]] = {}
         self.text = ""
+        self.problem = ""
         self.states: tuple[ReviewState, ...] | None = None
         self.split: str | None = None
         self.order = "worst-confidence-first"
@@ -124,22 +133,46 @@ class QueueModel(QAbstractTableModel):
         """Replace all rows."""
         self._all = list(rows)
         self._by_id = {r.case_id: r for r in self._all}
+        self._texts, self._ordered = {}, {}
         self.arrange()
 
     def arrange(self) -> None:
         """Apply filter and order."""
+        rows = self._in_order()
+        if self.split is not None:
+            rows = [r for r in rows if r.split == self.split]
+        self.problem = ""
+        try:
+            rows = filter_rows(rows, self.text, self.states, text_of=self._text_of)
+        except CatalogueError as error:  # the list stays; the reader is still typing
+            self.problem = str(error)
+            rows = filter_rows(rows, "", self.states)
+        if self.audit and self.sorted_column is None:
+            rows = with_audit(rows, AUDIT_SEED)
         self.beginResetModel()
-        rows = [r for r in self._all if self.split is None or r.split == self.split]
-        rows = order_rows(filter_rows(rows, self.text, self.states), self.order, audit_seed=0 if self.audit else None)
-        if self.sorted_column is not None:
-            column, direction = self.sorted_column
-            value = COLUMNS[column][3]
-            known = [r for r in rows if value(r) is not None]
-            known.sort(key=value, reverse=direction == Qt.SortOrder.DescendingOrder)
-            rows = known + [r for r in rows if value(r) is None]
         self.rows = rows
         self._index = {r.case_id: i for i, r in enumerate(rows)}
         self.endResetModel()
+
+    def _in_order(self) -> list[QueueRow]:
+        """All rows in the order on show; kept, since every filter leaves it as it is."""
+        key = self.sorted_column or self.order
+        if key not in self._ordered:
+            rows = order_rows(self._all, self.order)
+            if self.sorted_column is not None:
+                column, direction = self.sorted_column
+                values = [COLUMNS[column][3](r) for r in rows]  # no pairs: ten thousand tuples wake the collector
+                known = [i for i, value in enumerate(values) if value is not None]
+                known.sort(key=values.__getitem__, reverse=direction == Qt.SortOrder.DescendingOrder)
+                rows = [rows[i] for i in known] + [r for r, value in zip(rows, values, strict=True) if value is None]
+            self._ordered = {**self._ordered, key: rows} if self.sorted_column is None else {key: rows}
+        return self._ordered[key]
+
+    def _text_of(self, row: QueueRow) -> str:
+        text = self._texts.get(row.case_id)
+        if text is None:
+            text = self._texts[row.case_id] = row_text(row)
+        return text
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         self.sorted_column = (column, order) if 0 <= column < len(COLUMNS) else None
@@ -147,6 +180,8 @@ class QueueModel(QAbstractTableModel):
 
     def set_state(self, case_id: str, state: ReviewState) -> None:
         """Change the state of one case in place, without sorting or filtering anew."""
+        self._texts.pop(case_id, None)
+        self._ordered = {}
         self._all = [replace(r, state=state) if r.case_id == case_id else r for r in self._all]
         self._by_id = {r.case_id: r for r in self._all}
         at = self._index.get(case_id)
@@ -197,7 +232,8 @@ class QueueModel(QAbstractTableModel):
             return None
         row = self.rows[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[index.column()][2](row)
+            text = COLUMNS[index.column()][2](row)
+            return f"{text} {_AUDIT_MARK}" if index.column() == 0 and self.is_audit(row) else text
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 1:
             if row.state not in self._icons:
                 filled = row.state is not ReviewState.UNREVIEWED
@@ -210,8 +246,12 @@ class QueueModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ForegroundRole and _is_marked(row, index.column()):
             return QColor(STATE_COLOURS[ReviewState.SUPERSEDED])
         if role == Qt.ItemDataRole.ToolTipRole:
-            return _tip(row)
+            return _tip(row) + (f" · {_AUDIT_MARK} drawn for the audit" if self.is_audit(row) else "")
         return None
+
+    def is_audit(self, row: QueueRow) -> bool:
+        """Whether a row is marked as one of the audit stream."""
+        return self.audit and in_audit(row.case_id)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation == Qt.Orientation.Horizontal and 0 <= section < len(COLUMNS):
@@ -240,6 +280,8 @@ def _tip(row: QueueRow) -> str:
         parts.append(f"Dice {row.predicted_dice:.2f} predicted from a second model")
     if row.n_flags:
         parts.append(f"{row.n_flags} findings of the rules")
+    if row.is_disputed:
+        parts.append("readers differ")
     if row.has_reference:
         parts.append("has expert labels")
     return " · ".join(parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QKeyEvent
@@ -12,9 +13,11 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QGridLayout,
+    QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
+    QPushButton,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -23,7 +26,8 @@ from qtpy.QtWidgets import (
 from napari_ssl.core.case import Split
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.gui.queue_model import COLUMNS, STATE_TEXTS, TO_DO, QueueModel
-from napari_ssl.gui.theme import muted_label, set_margins
+from napari_ssl.gui.theme import muted_label, set_margins, wrapped_label
+from napari_ssl.review.audit import audit_of_rows
 from napari_ssl.review.queue import ORDERS
 from napari_ssl.study.queue_rows import QueueRow
 
@@ -38,6 +42,12 @@ _ORDER_TEXTS = {
     "foreground-aware-random": "Random, by labelled area",
     "case-id": "Case name",
 }
+
+_FILTER_HELP = (
+    "All words must occur. Also: state:rejected,todo · reader:ada · reader:none · flag:yes, flag:qc, flag:rules · "
+    "split:test · group:… · model:… · round:2 · audit:yes · disputed:yes · ef<40 · conf>80 · qc<0.5 · change>10; "
+    "a minus before any of them: not"
+)
 
 _SCORE, _RULES = ([title for title, *_ in COLUMNS].index(title) for title in ("P(good)", "Rules"))
 
@@ -63,17 +73,22 @@ class _CaseTable(QTableView):
 
 
 class QueuePanel(QWidget):
-    """Lists the cases of a study; `case_chosen` tells which one the reader wants to see."""
+    """Lists the cases of a study; `case_chosen` tells which one the reader wants to see.
+
+    `arranged` tells that filter or order were changed.
+    """
 
     case_chosen = Signal(str)
+    arranged = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = QueueModel(self)
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Filter: case, group, state, model …")
-        self.search.setClearButtonEnabled(True)
+        self.search.setPlaceholderText("Filter: words, state:todo, reader:none …")
         self.search.setAccessibleName("Filter of the queue")
+        self.search.setToolTip(_FILTER_HELP)
+        self.search.setClearButtonEnabled(True)
         self.split = self._combo("Split", [("All splits", None), *((s.value.capitalize(), s.value) for s in Split)])
         self.state = self._combo(
             "State", [("All states", None), ("To do", TO_DO), *((t.capitalize(), (s,)) for s, t in STATE_TEXTS.items())]
@@ -81,8 +96,16 @@ class QueuePanel(QWidget):
         self.order = self._combo("Order", [(_ORDER_TEXTS.get(name, name), name) for name in ORDERS])
         self.order.setToolTip("Order of the list; a click on a column's heading sorts by it instead")
         self.audit = QCheckBox("10 % audit")
-        self.audit.setToolTip("Every tenth case is drawn at random, so that the share of accepted cases is not biased")
+        self.audit.setToolTip(
+            "Every tenth case (◆) is drawn at random, whatever the order: the share of accepted ones among them is not "
+            "biased by it"
+        )
+        self.team_button = QPushButton("Team …")
+        self.team_button.setToolTip("Progress and agreement of readers; plan second reads")
         self.counts = muted_label()
+        self.problem = wrapped_label()
+        self.problem.setAccessibleName("What is wrong with the filter")
+        self.problem.hide()
         self.table = self._make_table()
         self._lay_out()
         self.search.textChanged.connect(self._filter)
@@ -139,7 +162,11 @@ class QueuePanel(QWidget):
         set_margins(column)
         column.addLayout(grid)
         column.addWidget(self.table, 1)
-        column.addWidget(self.counts)
+        foot = QHBoxLayout()
+        foot.addWidget(self.counts, 1)
+        foot.addWidget(self.team_button, 0, Qt.AlignmentFlag.AlignBottom)
+        column.addLayout(foot)
+        column.insertWidget(1, self.problem)
         self.empty = QLabel()
         self.empty.setWordWrap(True)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -160,7 +187,7 @@ class QueuePanel(QWidget):
     def set_state(self, case_id: str, state: ReviewState) -> None:
         """Show a decision before the study has stored it."""
         self.model.set_state(case_id, state)
-        self.counts.setText(_counts(self.model.all_rows, len(self.model.rows)))
+        self._count()
 
     def set_current(self, case_id: str | None) -> None:
         """Mark the case on screen."""
@@ -174,6 +201,35 @@ class QueuePanel(QWidget):
         """Return the neighbour of the case on screen in the list as it is shown."""
         return self.model.neighbour(step, to_do_only=to_do_only)
 
+    def arrangement(self) -> dict[str, Any]:
+        """Return filter and order as plain JSON types, for `arrange` at another time or machine."""
+        column = self.model.sorted_column
+        return {
+            "text": self.search.text(),
+            "split": self.split.currentData(),
+            "state": self.state.currentText(),
+            "order": self.order.currentData(),
+            "audit": self.audit.isChecked(),
+            "sorted": None if column is None else [COLUMNS[column[0]][0], column[1] == Qt.SortOrder.AscendingOrder],
+        }
+
+    def arrange(self, kept: Mapping[str, Any]) -> None:
+        """Bring filter and order back; what is not known here is left as it is."""
+        self.search.setText(str(kept.get("text", "")))
+        for combo, at in (
+            (self.split, self.split.findData(kept.get("split"))),
+            (self.state, self.state.findText(str(kept.get("state", "")))),
+            (self.order, self.order.findData(kept.get("order"))),
+        ):
+            if at >= 0:
+                combo.setCurrentIndex(at)
+        self.audit.setChecked(bool(kept.get("audit")))
+        heading, ascending = kept.get("sorted") or (None, True)
+        column = next((i for i, (title, *_) in enumerate(COLUMNS) if title == heading), None)
+        if column is not None:
+            self.model.sorted_column = None if ascending else (column, Qt.SortOrder.AscendingOrder)
+            self._sort_by(column)
+
     def show_split(self, split: str | None) -> None:
         """Choose a split in the filter."""
         self.split.setCurrentIndex(max(0, self.split.findData(split)))
@@ -186,6 +242,7 @@ class QueuePanel(QWidget):
         self.model.audit = self.audit.isChecked()
         self.model.arrange()
         self._refresh()
+        self.arranged.emit()
 
     def _reorder(self) -> None:
         self.model.order = self.order.currentData()
@@ -193,6 +250,7 @@ class QueuePanel(QWidget):
         self.table.horizontalHeader().setSortIndicatorShown(False)
         self.model.arrange()
         self._refresh()
+        self.arranged.emit()
 
     def _sort_by(self, column: int) -> None:
         last = self.model.sorted_column
@@ -203,6 +261,13 @@ class QueuePanel(QWidget):
         header.setSortIndicator(column, direction)
         self.model.sort(column, direction)
         self._refresh()
+        self.arranged.emit()
+
+    def _count(self) -> None:
+        lines = [_counts(self.model.all_rows, len(self.model.rows))]
+        if self.audit.isChecked() and self.model.all_rows:
+            lines.append(_audit_text(self.model.all_rows))
+        self.counts.setText("\n".join(lines))
 
     def _choose(self, index: QModelIndex) -> None:
         if index.isValid():
@@ -218,11 +283,23 @@ class QueuePanel(QWidget):
     def _refresh(self) -> None:
         self._mark()
         rows = self.model.all_rows
-        self.counts.setText(_counts(rows, len(self.model.rows)))
+        self._count()
+        self.problem.setText(self.model.problem)
+        self.problem.setVisible(bool(self.model.problem))
         self.empty.setVisible(not self.model.rows)
         self.empty.setText(
             "No case matches the filter." if rows else "The study has no cases yet. Import images first."
         )
+
+
+def _audit_text(rows: Sequence[QueueRow]) -> str:
+    """Return what the audit stream says so far about the share of proposals that this reader accepts."""
+    found = audit_of_rows(rows)
+    if not found["n"]:
+        return "◆ audit: none decided yet"
+    low, high = 100 * found["low"], 100 * found["high"]
+    share = f"{100 * found['rate']:.0f} % ({low:.0f} to {high:.0f} %)"
+    return f"◆ audit: {found['n_accepted']} of {found['n']} accepted, {share}"
 
 
 def _counts(rows: Sequence[QueueRow], n_shown: int) -> str:

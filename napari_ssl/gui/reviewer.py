@@ -20,6 +20,8 @@ from napari_ssl.gui.navigation import Navigator
 from napari_ssl.gui.rule_check import find_flags
 from napari_ssl.gui.session import Saved, SaveOrder, last_standing
 from napari_ssl.measures.curves import indices
+from napari_ssl.review.audit_draw import draw_ahead
+from napari_ssl.study.queue_rows import QueueRow
 from napari_ssl.study.study import Study
 
 __all__ = ["Reviewer"]
@@ -253,22 +255,26 @@ class Reviewer(CaseDesk):
             if then is not None:
                 then()
 
+        def work() -> list[QueueRow]:
+            rows = self.study.queue_rows(self.reader)
+            draw_ahead(row.case_id for row in rows)
+            return rows
+
         self.saver.run(
-            lambda: self.study.queue_rows(self.reader),
+            work,
             done,
             lambda error: self.message.emit(f"The queue cannot be read. {in_words(error)}", "error", ()),
         )
 
     def _look_for_changes(self) -> None:
         """Notice what other processes did: imports, predictions, other readers."""
-        stamp = []
-        for name in ("study.db", "study.db-wal"):
-            try:
-                stat = (self.study.folder / name).stat()
-            except OSError:
-                continue
-            stamp.append((stat.st_mtime_ns, stat.st_size))
-        if self._stamp and tuple(stamp) != self._stamp and self.saver.n_running == 0:
-            self.refresh_rows()
-        self._stamp = tuple(stamp)
+        if self.study.is_on_server:  # whose answer may take a while
+            self.saver.run(self.study.change_stamp, self._compare_stamp, lambda _error: None)
+        else:
+            self._compare_stamp(self.study.change_stamp())
         self.remember_view()
+
+    def _compare_stamp(self, stamp: tuple[object, ...]) -> None:
+        if self._stamp and stamp != self._stamp and self.saver.n_running == 0:
+            self.refresh_rows()
+        self._stamp = stamp

@@ -21,6 +21,7 @@ from napari_ssl.gui.keys import KeyFilter, KeyTable
 from napari_ssl.gui.models_panel import ModelsPanel
 from napari_ssl.gui.navigation import Navigator
 from napari_ssl.gui.quality_panel import QualityPanel
+from napari_ssl.gui.queue_memory import QueueMemory
 from napari_ssl.gui.queue_panel import QueuePanel
 from napari_ssl.gui.rating_panel import RatingPanel
 from napari_ssl.gui.review_panel import ReviewPanel
@@ -74,6 +75,7 @@ class WorkspaceWidget(JudgingActions):
         self.training = TrainingPanel()
         self.models = ModelsPanel()
         self.quality = QualityPanel()
+        self.queue_memory = QueueMemory(self.queue, self)
         self.banner = Banner()
         self.start_page = StartPage(compat.canvas_widget(napari_viewer))
         self.tabs = QTabWidget()
@@ -175,6 +177,7 @@ class WorkspaceWidget(JudgingActions):
         review.tools.size_chosen.connect(lambda size: self._set_labels_attribute("brush_size", size))
         review.tools.structure_chosen.connect(self._choose_structure)
         self.queue.case_chosen.connect(self._open_from_queue)
+        self.queue.team_button.clicked.connect(self.show_team)
         self.curves.frame_selected.connect(lambda frame: self.navigator.go(frame=frame))
         self.curves.phases_changed.connect(self._phases_dragged)
         self.findings.place_chosen.connect(self._go_to_place)
@@ -236,6 +239,7 @@ class WorkspaceWidget(JudgingActions):
             "contour": self.review.contour.toggle,
             **self.view.actions(),
             "export": lambda: ask_export(self, self.study),
+            "team": self.show_team,
             "cheat_sheet": self.show_keys,
             "move": lambda: self._set_tool("pan_zoom"),
             **{action: lambda mode=mode: self._set_tool(mode) for action, mode in tools.items()},

@@ -16,6 +16,7 @@ from napari_ssl.gui.reviewer import Reviewer
 from napari_ssl.gui.sample import open_sample_study
 from napari_ssl.gui.settings import set_reader_name
 from napari_ssl.gui.study_dialogs import ask_new_study, ask_open_study
+from napari_ssl.gui.team_window import TeamWindow
 from napari_ssl.gui.workspace_rating import RatingActions
 from napari_ssl.study.study import Study
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari_ssl.gui.canvas import CaseCanvas
     from napari_ssl.gui.models_panel import ModelsPanel
     from napari_ssl.gui.quality_panel import QualityPanel
+    from napari_ssl.gui.queue_memory import QueueMemory
     from napari_ssl.gui.training_panel import TrainingPanel
 
 __all__ = ["StudyActions"]
@@ -38,6 +40,7 @@ class StudyActions(RatingActions):
     training: TrainingPanel
     models: ModelsPanel
     quality: QualityPanel
+    queue_memory: QueueMemory
     _sample_task: BackgroundTask
     _closed: bool
 
@@ -101,6 +104,7 @@ class StudyActions(RatingActions):
             return
         self.reviewer = reviewer = Reviewer(self.canvas, study, self.reader, self.navigator, self)
         self.view.follow(reviewer)
+        self.queue_memory.follow(reviewer)
         reviewer.opened.connect(self._opened)
         reviewer.opening.connect(self._opening)
         reviewer.unreadable.connect(self._unreadable)
@@ -142,6 +146,7 @@ class StudyActions(RatingActions):
         self.models.set_study(None)
         self.quality.set_study(None)
         self.view.follow(None)
+        self.queue_memory.follow(None)
         unsaved = self.reviewer.close()
         self.reviewer.deleteLater()
         self.reviewer = None
@@ -266,6 +271,12 @@ class StudyActions(RatingActions):
         if text:
             actions = (("Look", lambda: self.tabs.setCurrentWidget(self.quality)),)
             self.banner.show_message(text, kind="warning", actions=actions)
+
+    def show_team(self) -> None:
+        """Show how far readers are and how well they agree; plan what they read again."""
+        if self.reviewer is not None:
+            TeamWindow(self.study, self.reader, self).exec()
+            self.reviewer.refresh_rows()
 
     def _show_reader(self) -> None:
         for panel in (self.review, self.rating):

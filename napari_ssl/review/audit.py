@@ -1,8 +1,8 @@
 """How many proposals readers accept, without the bias of an order that shows some before others.
 
 Queues that begin with the worst, or the best, make the share of accepted cases say nothing about the model. The audit
-stream (`napari_ssl.review.queue.in_audit`) is drawn without looking at the cases and comes in random order: whatever
-part of it is read is a random sample of all, and its share of accepted cases estimates the one of all without bias.
+stream (`napari_ssl.review.audit_draw`) is drawn without looking at the cases and comes in random order: whatever part
+of it is read is a random sample of all, and its share of accepted cases estimates the one of all without bias.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 from scipy.stats import norm
 
 from napari_ssl.core.consensus import FINAL, counting
-from napari_ssl.core.decision import Decision, Verdict, standing_decisions
+from napari_ssl.core.decision import STATE_OF, Decision, Verdict, standing_decisions
 from napari_ssl.core.segmentation import Segmentation, Source
-from napari_ssl.review.queue import AUDIT_SEED, in_audit
+from napari_ssl.review.audit_draw import AUDIT_SEED, in_audit
+from napari_ssl.study.queue_rows import QueueRow
 
-__all__ = ["acceptance", "wilson_interval"]
+__all__ = ["acceptance", "audit_of_rows", "wilson_interval"]
 
+_VERDICT_OF = {STATE_OF[verdict]: verdict for verdict in FINAL}
 _PROPOSED = (Source.MODEL, Source.REFINED)
 
 
@@ -59,6 +61,12 @@ def acceptance(
         "audit": _share([v for case_id, v in verdicts.items() if in_audit(case_id, seed)]),
         "all": _share(list(verdicts.values())),
     }
+
+
+def audit_of_rows(rows: Iterable[QueueRow], *, seed: int = AUDIT_SEED) -> dict[str, Any]:
+    """Return the same share of the audit stream for the reader that the rows of the queue were read for."""
+    verdicts = [_VERDICT_OF[r.state] for r in rows if r.state in _VERDICT_OF and in_audit(r.case_id, seed)]
+    return _share(verdicts)
 
 
 def _share(verdicts: list[Verdict]) -> dict[str, Any]:

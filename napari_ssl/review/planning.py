@@ -13,7 +13,7 @@ from napari_ssl.core.reading import ReadingKind, ReadingTask
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.errors import DecisionError
 from napari_ssl.measures.agreement import mean_dice
-from napari_ssl.review.queue import draw
+from napari_ssl.review.audit_draw import draw
 from napari_ssl.review.reads import first_reads
 from napari_ssl.study.study import Study
 

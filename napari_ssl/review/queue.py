@@ -6,40 +6,30 @@ in cases that are drawn without looking at them; acceptance rates are to be read
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
+from operator import attrgetter
 
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.errors import CatalogueError
+from napari_ssl.review.audit_draw import AUDIT_FRACTION, draw, in_audit
+from napari_ssl.review.queue_filter import compile_filter
 from napari_ssl.study.queue_rows import QueueRow
 
-__all__ = ["AUDIT_FRACTION", "AUDIT_SEED", "ORDERS", "draw", "filter_rows", "in_audit", "order_rows", "with_audit"]
+__all__ = ["ORDERS", "filter_rows", "order_rows", "with_audit"]
 
-AUDIT_FRACTION = 0.1
-"""Share of cases in the audit stream."""
-AUDIT_SEED = 0
-"""The stream that the workspace shows and that acceptance rates are read off."""
-
+_CASE_ID = attrgetter("case_id")
 _FLOOR = 1e-3
 """Foreground share that an empty label map is treated as, so that it still comes, late."""
 
 
-def draw(case_id: str, seed: int, purpose: str) -> float:
-    """Return a number in (0, 1) that depends on nothing but its arguments."""
-    digest = hashlib.sha256(f"{purpose}:{seed}:{case_id}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
-
-
 def _sorted_by(rows: Iterable[QueueRow], value: Callable[[QueueRow], float | None]) -> list[QueueRow]:
     """Smallest value first, unknown ones last, equal ones by identifier."""
-
-    def key(row: QueueRow) -> tuple[bool, float, str]:
-        known = value(row)
-        return known is None, 0.0 if known is None else known, row.case_id
-
-    return sorted(rows, key=key)
+    by_id = sorted(rows, key=_CASE_ID)
+    values = [math.inf if v is None else v for v in map(value, by_id)]
+    return [by_id[i] for i in sorted(range(len(by_id)), key=values.__getitem__)]
 
 
 def worst_qc_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
@@ -67,6 +57,11 @@ def most_changed_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
     return _sorted_by(rows, lambda r: None if r.disagreement is None else -r.disagreement)
 
 
+@lru_cache(maxsize=1 << 17)
+def _waiting_time(case_id: str, seed: int) -> float:
+    return -math.log(draw(case_id, seed, "order"))
+
+
 def foreground_aware_random(rows: Sequence[QueueRow], seed: int = 0) -> list[QueueRow]:
     """Random order in which a case's chance to come early grows with its share of labelled pixels.
 
@@ -77,7 +72,7 @@ def foreground_aware_random(rows: Sequence[QueueRow], seed: int = 0) -> list[Que
     def key(row: QueueRow) -> float | None:
         if row.foreground_fraction is None:
             return None
-        return -math.log(draw(row.case_id, seed, "order")) / max(row.foreground_fraction, _FLOOR)
+        return _waiting_time(row.case_id, seed) / max(row.foreground_fraction, _FLOOR)
 
     unknown = [r for r in rows if r.foreground_fraction is None]
     known = [r for r in rows if r.foreground_fraction is not None]
@@ -86,7 +81,7 @@ def foreground_aware_random(rows: Sequence[QueueRow], seed: int = 0) -> list[Que
 
 def by_case_id(rows: Sequence[QueueRow]) -> list[QueueRow]:
     """In the order of the identifiers."""
-    return sorted(rows, key=lambda r: r.case_id)
+    return sorted(rows, key=_CASE_ID)
 
 
 ORDERS: dict[str, Callable[[Sequence[QueueRow]], list[QueueRow]]] = {
@@ -115,21 +110,17 @@ def order_rows(rows: Sequence[QueueRow], name: str, *, audit_seed: int | None = 
     return ordered if audit_seed is None else with_audit(ordered, audit_seed)
 
 
-def in_audit(case_id: str, seed: int = 0, fraction: float = AUDIT_FRACTION) -> bool:
-    """Whether a case is in the audit stream: a draw that knows neither the model nor the other cases."""
-    return draw(case_id, seed, "audit") < fraction
-
-
 def with_audit(rows: Sequence[QueueRow], seed: int = 0, fraction: float = AUDIT_FRACTION) -> list[QueueRow]:
     """Spread the audit stream evenly over an ordered queue.
 
     With a fraction of 0.1 every tenth row is an audit case, in random order, as long as there are any; the others keep
     their order.
     """
-    audit = _sorted_by(
-        (r for r in rows if in_audit(r.case_id, seed, fraction)), lambda r: draw(r.case_id, seed, "audit order")
-    )
-    others = iter([r for r in rows if not in_audit(r.case_id, seed, fraction)])
+    drawn, rest = [], []
+    for row in rows:
+        (drawn if in_audit(row.case_id, seed, fraction) else rest).append(row)
+    audit = _sorted_by(drawn, lambda r: draw(r.case_id, seed, "audit order"))
+    others = iter(rest)
     mixed: list[QueueRow] = []
     for number, row in enumerate(audit, start=1):
         n_before = math.ceil(number / fraction) - 1 - len(mixed)
@@ -139,24 +130,31 @@ def with_audit(rows: Sequence[QueueRow], seed: int = 0, fraction: float = AUDIT_
 
 
 def filter_rows(
-    rows: Iterable[QueueRow], text: str = "", states: Collection[ReviewState | str] | None = None
+    rows: Iterable[QueueRow],
+    text: str = "",
+    states: Collection[ReviewState | str] | None = None,
+    *,
+    text_of: Callable[[QueueRow], str] | None = None,
 ) -> list[QueueRow]:
-    """Return the rows that hold every word of `text` and are in one of `states` (None: any).
+    """Return the rows that a typed filter lets pass and that are in one of `states` (None: any).
 
-    Words are looked for, without regard to capitals, in case, subject, group, split, state, model and reader.
+    Parameters
+    ----------
+    text : str
+        See `napari_ssl.review.queue_filter`.
+    text_of : callable, optional
+        The searchable text of a row where it is kept ready.
 
     Raises
     ------
     CatalogueError
-        No state of that name.
+        No such state, or a filter that cannot be read.
     """
-    words = text.casefold().split()
     wanted = None if states is None else {_state(s) for s in states}
-    return [
-        row
-        for row in rows
-        if (wanted is None or row.state in wanted) and (not words or all(word in _text(row) for word in words))
-    ]
+    found = rows if wanted is None else [row for row in rows if row.state in wanted]
+    for test in compile_filter(text, text_of=text_of):
+        found = [row for row in found if test(row)]
+    return list(found)
 
 
 def _state(name: ReviewState | str) -> ReviewState:
@@ -164,8 +162,3 @@ def _state(name: ReviewState | str) -> ReviewState:
         return ReviewState(name)
     except ValueError:
         raise CatalogueError(f"no state of review {name!r}; there are {', '.join(ReviewState)}") from None
-
-
-def _text(row: QueueRow) -> str:
-    parts = (row.case_id, row.subject_id, row.group, row.split, row.state, row.model_id, row.reader_of_decision)
-    return "\n".join(part for part in parts if part).casefold()

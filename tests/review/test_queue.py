@@ -5,7 +5,8 @@ import pytest
 from napari_ssl.core.case import Split
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.errors import CatalogueError
-from napari_ssl.review.queue import ORDERS, filter_rows, in_audit, order_rows, with_audit
+from napari_ssl.review.audit_draw import in_audit
+from napari_ssl.review.queue import ORDERS, filter_rows, order_rows, with_audit
 from napari_ssl.study.queue_rows import QueueRow
 
 

@@ -15,8 +15,8 @@ from napari_ssl.errors import DecisionError
 from napari_ssl.measures.curves import indices, volume_curves
 from napari_ssl.review.agreement import agreement_report
 from napari_ssl.review.audit import acceptance, wilson_interval
+from napari_ssl.review.audit_draw import in_audit
 from napari_ssl.review.planning import plan_adjudications, plan_gold, plan_repeats, plan_second_reads
-from napari_ssl.review.queue import in_audit
 from napari_ssl.study import Study
 
 ALL = tuple(range(SHAPE[0]))
