@@ -198,7 +198,7 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
     if is_outdated and _was_saved(study, case_id, reader, labels, journal):
         return load_case(study, case_id, reader)
     n_recovered, edited = history.n_unsaved, history.unsaved_frames
-    others = _other_labels(study, case_id, shown)
+    others = {} if study.reader_view(case_id, reader).is_blind else _other_labels(study, case_id, shown)
     reference, previous = others.get(REFERENCE), others.get(PREVIOUS)
     previous_labels = None if previous is None else _read_labels(study, previous, case)
     proposal = shown if shown is not None and shown.confidence_path else study.proposal(case_id)

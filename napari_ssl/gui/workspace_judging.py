@@ -164,13 +164,14 @@ class JudgingActions(StudyActions):
     # -- history -------------------------------------------------------------------------------------------------
 
     def _history(self, case_id: str) -> list[HistoryRow]:
-        """Read what happened to a case; decisions that a blind read must not know of stay away."""
+        """Read what happened to a case; what a blind read must not know of stays away."""
         study, reader = self.study, self.reader
-        decisions, places = study.decisions(case_id), study.place_verdicts(case_id, standing=False)
-        if getattr(study, "is_blind_for", lambda *_: False)(case_id, reader):
-            decisions = [d for d in decisions if d.reader == reader]
-            places = [v for v in places if v.reader == reader]
-        return history_rows(study.segmentations(case_id), decisions, places, reader)
+        versions, places = study.segmentations(case_id), study.place_verdicts(case_id, standing=False)
+        view = study.reader_view(case_id, reader)
+        if view.is_blind:
+            versions = [v for v in versions if v.id == view.task.segmentation_id]
+            places = []
+        return history_rows(versions, study.visible_decisions(case_id, reader), places, reader)
 
     def show_history(self) -> None:
         """Show what happened to the case on screen, and let any own decision be taken back."""

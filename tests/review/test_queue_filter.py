@@ -33,7 +33,7 @@ def _found(text: str) -> str:
     ("text", "expected"),
     [
         ("", "a1 a2 b1 b2"),
-        ("a", "a1 a2 b1 b2"),  # a split is "train", states hold an a
+        ("train", "a1 a2 b2"),
         ("DCM", "a1"),
         ("state:accepted", "a1"),
         ("state:rejected,todo", "a2 b1 b2"),
