@@ -126,7 +126,7 @@ class RatingPanel(QWidget):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             button.setStyleSheet(
                 f"QPushButton {{ background: {colour}; color: white; font-weight: bold; text-align: left;"
-                " padding: 4px 10px; } QPushButton:disabled { background: #4A4F57; color: #9AA0A6; }"
+                " padding: 4px 10px; } QPushButton:disabled { background: rgba(128, 128, 128, 60); color: #8A8F95; }"
             )
             button.clicked.connect(lambda _checked=False, score=score: self.rated.emit(score))
             self.buttons[score] = button

@@ -175,7 +175,7 @@ class ReviewPanel(QWidget):
         if colour:
             button.setStyleSheet(
                 f"QPushButton {{ background: {colour}; color: white; font-weight: bold; }}"
-                "QPushButton:disabled { background: #4A4F57; color: #9AA0A6; }"
+                "QPushButton:disabled { background: rgba(128, 128, 128, 60); color: #8A8F95; }"
             )
         button.clicked.connect(run)
         return button
