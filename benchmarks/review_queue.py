@@ -1,6 +1,6 @@
 """Sorting and filtering of a long queue, as the window does it: call times, without drawing.
 
-    python benchmarks/queue.py --cases 10000
+    python benchmarks/review_queue.py --cases 10000
 
 Budget: p95 under 50 ms for 10,000 cases. Times are the CPU time of the window's thread (``thread_time``), which other
 programs on the machine do not lengthen; ``wall`` is what the clock says.
