@@ -27,13 +27,17 @@ def _relabelling(_context: click.Context, _parameter: click.Parameter, text: str
         raise click.BadParameter(str(error)) from error
 
 
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
+
+
 def _confirm(study: Study, relabel: dict[int, int], yes: bool) -> None:
     """Let a person confirm that label values are changed; wrong usage where nobody can be asked."""
     if not relabel or yes:
         return
     names = {s.value: s.name for s in study.label_scheme.structures}
     change = ", ".join(f"{names.get(old, '?')} {old} → {new}" for old, new in relabel.items())
-    if not sys.stdin.isatty():
+    if not _can_ask():
         raise click.UsageError(f"label values would change ({change}); confirm with --yes")
     click.confirm(f"Label values change in what is exported: {change}. Go on?", abort=True, err=True)
 

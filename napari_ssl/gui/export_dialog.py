@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QMessageBox,
     QProgressBar,
@@ -100,7 +101,9 @@ class ExportDialog(QDialog):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("&Format", self.format)
         form.addRow("", self.about)
-        form.addRow("&To", choose)
+        to = QLabel("&To")
+        to.setBuddy(self.folder)  # a row of two widgets has none of its own
+        form.addRow(to, choose)
         self._rows: dict[str, QWidget] = {}
         for caption, name in (
             ("&Cases", "states"),
@@ -176,6 +179,8 @@ class ExportDialog(QDialog):
     def _count(self) -> None:
         self.banner.clear()
         self.summary.setText("")
+        self.report = None
+        self.show_button.hide()
         if "states" in FORMATS[self.format.currentData()].options:
             study, name = self._study, self.format.currentData()
             heeded = {k: getattr(self, k).currentData() for k in ("states", "split")}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gui_cases import beating_disc
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMessageBox
+from qtpy.QtWidgets import QLabel, QMessageBox
 
 from napari_ssl.core.export import FORMATS
 from napari_ssl.gui.export_dialog import ExportDialog
@@ -43,6 +43,7 @@ def test_each_format_shows_its_own_choices_and_no_others(dialog):
         dialog.format.setCurrentIndex(dialog.format.findData(name))
         shown = {field for field, widget in dialog._rows.items() if not widget.isHidden()}
         assert shown == set(entry.options) and dialog.about.text() == entry.about
+    assert not [label.text() for label in dialog.findChildren(QLabel) if "&" in label.text() and label.buddy() is None]
     assert set(dialog._rows) == {option for entry in FORMATS.values() for option in entry.options}
 
 
