@@ -309,8 +309,9 @@ class CaseCanvas:
         layer = self._layers[_DIFFERENCE]
         if other is None:
             layer.visible = False
-            self._present.discard(_DIFFERENCE)
-            layer.data = np.broadcast_to(np.uint8(0), self._loaded.labels.shape)
+            if _DIFFERENCE in self._present:  # with each case it is empty at first, and to empty it takes time
+                self._present.discard(_DIFFERENCE)
+                layer.data = np.broadcast_to(np.uint8(0), self._loaded.labels.shape)
             return
         layer.data = LabelDifference(self._loaded.labels, other, frames)
         self._present.add(_DIFFERENCE)

@@ -65,8 +65,10 @@ class Legend(QWidget):
             self.resize(self.sizeHint())
             self._place()
             self.update()
-        self.setVisible(bool(entries) or scale is not None)
-        self.raise_()
+        shown = bool(entries) or scale is not None
+        if shown and not self.isVisible():
+            self.raise_()
+        self.setVisible(shown)
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(self.font())

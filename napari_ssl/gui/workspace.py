@@ -31,6 +31,7 @@ from napari_ssl.gui.side_views import SideViews
 from napari_ssl.gui.start_page import StartPage
 from napari_ssl.gui.training_panel import TrainingPanel
 from napari_ssl.gui.view_control import ViewControl
+from napari_ssl.gui.warm_up import warm_up
 from napari_ssl.gui.workspace_judging import JudgingActions
 from napari_ssl.study.study import Study
 
@@ -109,6 +110,7 @@ class WorkspaceWidget(JudgingActions):
         QApplication.instance().applicationStateChanged.connect(self._application_changed)
         self._show_reader()
         self._show_start()
+        self._warming = warm_up()
 
     def _add_docks(self) -> tuple[QWidget, ...]:
         window, qt_window = self.viewer.window, compat.main_window(self.viewer)
@@ -294,6 +296,7 @@ class WorkspaceWidget(JudgingActions):
         self.models.close_panel()
         self.quality.close_panel()
         self.view.close()
+        self._warming.join()
         self._key_filter.remove()
         self.navigator.close()
         QApplication.instance().aboutToQuit.disconnect(self.close_workspace)

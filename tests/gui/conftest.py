@@ -9,6 +9,7 @@ import napari
 import pytest
 from gui_cases import SHAPE, add_model, beating_disc, geometry_of, propose
 from gui_driver import READER, Driver
+from gui_leaks import alive, left_behind
 from qtpy.QtWidgets import QApplication
 
 from napari_ssl.core.case import Split
@@ -24,6 +25,14 @@ from napari_ssl.study.study import Study
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_SSL_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(home):
+    """A test that leaves a thread of ours, a child process or an open window behind fails; see `gui_leaks`."""
+    before = alive()
+    yield
+    assert not left_behind(before)
 
 
 @pytest.fixture(scope="session")
