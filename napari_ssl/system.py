@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 __all__ = ["DEBIAN_PACKAGES", "main", "missing"]
 
@@ -34,6 +35,14 @@ _LIBRARIES = {
 _PROGRAMS = {"Xvfb": "xvfb", "xvfb-run": "xvfb", "xauth": "xauth"}
 
 DEBIAN_PACKAGES = tuple(sorted({*_LIBRARIES.values(), *_PROGRAMS.values()}))
+
+
+_OPTIONAL_DEBIAN_PACKAGE = "postgresql"
+"""For tests of studies that several machines share; they are skipped without it."""
+
+
+def _has_postgresql() -> bool:
+    return shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
 def _has_library(name: str) -> bool:
@@ -70,8 +79,11 @@ def main(arguments: list[str]) -> int:
     """Report, with ``--install`` after installing where that is possible; return the exit status."""
     lacking = missing()
     may_install = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None
-    if lacking and "--install" in arguments and may_install:
-        packages = sorted(set(lacking.values()))
+    wanted = set(lacking.values())
+    if not _has_postgresql():
+        wanted.add(_OPTIONAL_DEBIAN_PACKAGE)
+    if wanted and "--install" in arguments and may_install:
+        packages = sorted(wanted)
         sys.stderr.write(f"Installing what the system lacks: {' '.join(packages)}\n")
         _install(packages)
         lacking = missing()

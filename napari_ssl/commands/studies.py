@@ -34,6 +34,12 @@ def study() -> None:
     "myocardium, aorta, other). Never guessed from files.",
 )
 @click.option("--name", help="Name of the study; by default the folder's.")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="postgresql://user@host/database: readers at several machines share the study; without it SQLite, for one "
+    "machine. No password in it: ~/.pgpass, PGPASSWORD or a service file (postgresql:///?service=NAME) has it.",
+)
 @click.option("--pixel-spacing", type=float, default=0.0, metavar="MM", help="Resample slices to this; 0: native.")
 @click.option("--crop", type=int, nargs=2, default=(224, 224), show_default=True, help="Training slice (y, x).")
 @PREPROCESSING
@@ -43,6 +49,7 @@ def new(
     study: Path,
     labels: str,
     name: str | None,
+    database: str | None,
     pixel_spacing: float,
     crop: tuple[int, int],
     preprocessing_set: tuple[str, ...],
@@ -53,7 +60,10 @@ def new(
 
     values = {"pixel_spacing_mm": pixel_spacing, "crop_yx": crop, **preprocessing_from_texts(preprocessing_set)}
     preprocessing = Preprocessing(**values)
-    with Study.create(study, label_scheme=LabelScheme.parse(labels), preprocessing=preprocessing, name=name) as made:
+    scheme = LabelScheme.parse(labels)
+    with Study.create(
+        study, label_scheme=scheme, preprocessing=preprocessing, name=name, database_url=database
+    ) as made:
         document = {"study": str(made.folder), "name": made.name, "label_scheme": made.label_scheme.to_dict()}
     meaning = ", ".join(f"{s['value']}={s['name']}" for s in document["label_scheme"]["structures"])
     report(document, as_json, [f"Study {document['name']} in {document['study']}; labels: {meaning}"])

@@ -233,7 +233,7 @@ class QueueModel(QAbstractTableModel):
         row = self.rows[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
             text = COLUMNS[index.column()][2](row)
-            return f"{text} {_AUDIT_MARK}" if index.column() == 0 and self.is_audit(row) else text
+            return f"{_AUDIT_MARK} {text}" if index.column() == 0 and self.is_audit(row) else text
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 1:
             if row.state not in self._icons:
                 filled = row.state is not ReviewState.UNREVIEWED

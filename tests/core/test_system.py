@@ -15,6 +15,7 @@ def bare(monkeypatch):
     monkeypatch.setattr(system, "_has_library", lambda name: name != "libEGL.so.1")
     monkeypatch.setattr(system.shutil, "which", lambda name: None if name == "Xvfb" else "/usr/bin/" + name)
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(system, "_has_postgresql", lambda: True)
 
 
 def test_a_missing_library_is_named_with_its_package(bare, capsys):
@@ -38,6 +39,16 @@ def test_what_is_missing_is_installed_where_that_is_allowed(bare, monkeypatch):
     monkeypatch.setattr(system.os, "geteuid", lambda: 1000, raising=False)
     system.main(["--install"])
     assert ran == []
+
+
+def test_the_server_for_shared_studies_is_installed_too_but_never_missed(bare, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(system, "_has_postgresql", lambda: False)
+    monkeypatch.setattr(system.os, "geteuid", lambda: 0, raising=False)
+    monkeypatch.setattr(system.subprocess, "run", lambda command, **_: ran.append(command))
+    system.main(["--install"])
+    assert ran[-1][-3:] == ["libegl1", "postgresql", "xvfb"]
+    assert "lacks postgresql" not in capsys.readouterr().err and "postgresql" not in system.missing().values()
 
 
 def test_it_runs_before_anything_is_installed():

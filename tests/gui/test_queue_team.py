@@ -62,7 +62,7 @@ def test_cases_of_the_audit_are_marked_and_their_rate_is_shown(panel):
     panel.set_rows(many)
     assert "audit" not in panel.counts.text()
     panel.audit.setChecked(True)
-    marked = [panel.model.data(panel.model.index(i, 0)).endswith("◆") for i in range(400)]
+    marked = [panel.model.data(panel.model.index(i, 0)).startswith("◆ ") for i in range(400)]
     assert marked == [in_audit(r.case_id) for r in panel.model.rows] and any(marked[:12])
     decided = [r for r in many if in_audit(r.case_id) and r.state.value in ("accepted", "corrected", "rejected")]
     accepted = sum(r.state is ReviewState.ACCEPTED for r in decided)

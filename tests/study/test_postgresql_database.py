@@ -10,10 +10,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from click.testing import CliRunner
 from postgresql_server import LocalServer, running_server
 from study_factory import decide, make_model, propose
 from study_workers import record_many
 
+from napari_ssl.cli import main
 from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.errors import DecisionError, StudyError, StudyReadOnlyError
@@ -185,6 +187,19 @@ def test_a_study_that_could_not_be_made_leaves_no_schema(tmp_path: Path, postgre
         query = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'halfway%%'"
         assert connection.exec_driver_sql(query).scalar() == 0
     engine.dispose()
+
+
+def test_a_study_on_a_server_is_made_by_command_and_its_file_holds_no_password(tmp_path: Path, postgresql: LocalServer):
+    folder = tmp_path / "s"
+    done = CliRunner().invoke(main, ["study", "new", str(folder), "--labels", "acdc", "--database", postgresql.url])
+    assert done.exit_code == 0, done.output
+    assert f'url = "{postgresql.url}"' in (folder / "study.toml").read_text()
+    with Study.open(folder) as made:
+        assert made.is_on_server and made.cases() == []
+    done = CliRunner().invoke(
+        main, ["study", "new", str(tmp_path / "t"), "--labels", "acdc", "--database", "postgresql://a:secret@h/d"]
+    )
+    assert done.exit_code == 1 and "holds a password" in done.output and "secret" not in done.output
 
 
 @pytest.mark.parametrize(
