@@ -42,6 +42,7 @@ def converted(
     path = inside(folder, f"{IMAGES}/{item.case_id}.nii.gz")
     make_folder(path.parent)
     made = item.conversion.convert(should_stop)
+    was_there = path.exists()  # another import of the same may be faster: then it stays
     write_volume(path, made.data, made.geometry)
     details = _details_path(path)
     try:
@@ -51,7 +52,7 @@ def converted(
         image = Image(data=made.data, geometry=header.geometry, frame_interval_ms=header.frame_interval_ms, path=path)
         yield image, hash_file(path), dict(made.source)
     except BaseException:
-        for written in (path, details):
+        for written in () if was_there else (path, details):
             with suppress(OSError):
                 written.unlink(missing_ok=True)
         raise

@@ -174,10 +174,23 @@ class ImportRoom(LabelRoom):
                     f"{item.shown}: the study has a case {item.case_id} made of other images; "
                     "leave it out, or import it into a study of its own"
                 )
-            return self._store(item, self.case(item.case_id), self._geometry(known), is_new=False)
+            is_restored = self._restore(item, known, should_stop)
+            return is_restored | self._store(item, self.case(item.case_id), self._geometry(known), is_new=False)
         with converted(self.folder, item, should_stop) as (image, digest, source):
             case = _new_case(item, split, image.path, digest, image, source)
             return self._store(item, case, image.geometry, is_new=True)
+
+    def _restore(self, item: ImportItem, known: Any, should_stop: Callable[[], bool] | None) -> bool:
+        """Write the image of a known case again where its file was lost; True when that was so."""
+        if self._locate(known["image_path"], known["image_path_relative"]).is_file():
+            return False
+        with converted(self.folder, item, should_stop) as (_, digest, _source):
+            if digest != known["image_hash"]:
+                raise StudyError(
+                    f"{item.shown}: gives another image than case {item.case_id} was made of; restore that one's "
+                    "image from a backup"
+                )
+        return True
 
     def _store(self, item: ImportItem, case: Case, geometry: Geometry, *, is_new: bool) -> bool:
         entry = None

@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import NAME, PATIENT, cine, phantom, save
 
-from napari_ssl.errors import ImageError
+from napari_ssl.errors import ImageError, LabelError
+from napari_ssl.io.dicom.redaction import Redaction
 from napari_ssl.io.layouts import ScanOptions, scan
 
 SHAPE = (3, 4, 4, 5)
@@ -221,3 +222,17 @@ def test_no_message_names_the_patient_even_where_folders_do(tmp_path, caplog):
         for word in ("surname", "given", "4711"):
             assert word not in shown.lower()
     assert NAME not in told
+
+
+def test_messages_about_contours_name_no_patient(tmp_path):
+    save(tmp_path / "in", cine())
+    (tmp_path / "in" / "Surname Given.cvi42wsx").write_text("<broken")
+    with pytest.raises(LabelError) as error:
+        scan(tmp_path / "in", "cvi42", ScanOptions())
+    assert "is no cvi42 workspace" in str(error.value) and "urname" not in str(error.value).replace(str(tmp_path), "")
+
+
+def test_a_short_name_is_taken_out_of_paths_and_not_out_of_words():
+    redaction = Redaction(frozenset({"doe"}))
+    assert redaction.text("Doe does; doe_1") == "… does; …_1"
+    assert redaction.path(Path("a") / "JohnDoe" / "x.dcm") == "a/…/x.dcm"

@@ -200,3 +200,20 @@ def test_an_image_whose_sform_lost_its_scale_gets_its_true_spacing(shared_data, 
         assert case.spacing_zyx_mm == (10, 1.5625, 1.5625)
         stored = nibabel.load(made.label_file(made.segmentations()[0]))
         assert np.allclose(stored.header.get_zooms()[:3], (1.5625, 1.5625, 10))
+
+
+def test_an_image_that_was_lost_is_made_again(study, tmp_path):
+    items = scan(save(tmp_path / "in", cine()), "dicom", options(study))
+    study.add_cases(items)
+    path = Path(study.cases()[0].image_path)
+    before = path.read_bytes()
+    path.unlink()
+    assert study.add_cases(items).added == (items[0].case_id,)
+    assert path.read_bytes() == before
+    path.unlink()
+    from dataclasses import replace
+
+    found = replace(items[0].conversion.stack.grid, pictures=items[0].conversion.stack.grid.pictures[::-1])
+    other = replace(items[0].conversion, stack=replace(items[0].conversion.stack, grid=found))
+    object.__setattr__(items[0], "conversion", other)
+    assert "made of other images" in study.add_cases(items).failed[0][1]

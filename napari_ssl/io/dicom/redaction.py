@@ -8,6 +8,7 @@ from pathlib import Path
 __all__ = ["Redaction"]
 
 _HIDDEN = "…"
+_SHORT = 4
 
 
 class Redaction:
@@ -20,15 +21,18 @@ class Redaction:
     """
 
     def __init__(self, words: frozenset[str]) -> None:
-        ordered = sorted(words, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE) if ordered else None
+        ordered = sorted(map(re.escape, words), key=len, reverse=True)
+        self._pattern = re.compile("|".join(ordered), re.IGNORECASE) if ordered else None
+        # Within sentences a short name must stand alone: "Doe" is not in "does".
+        alone = [w if len(w) > _SHORT else rf"(?<![^\W_]){w}(?![^\W_])" for w in ordered]
+        self._in_text = re.compile("|".join(alone), re.IGNORECASE) if ordered else None
 
     def __repr__(self) -> str:
         return "Redaction(…)"
 
     def text(self, text: str) -> str:
         """Return `text` without the words."""
-        return text if self._pattern is None else self._pattern.sub(_HIDDEN, text)
+        return text if self._in_text is None else self._in_text.sub(_HIDDEN, text)
 
     def path(self, path: Path) -> str:
         """Return a path whose folders and name hold none of the words; a file keeps its suffix."""

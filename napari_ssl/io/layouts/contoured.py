@@ -44,6 +44,22 @@ def scan_cvi42(folder: str | Path, options: ScanOptions) -> list[ImportItem]:
         raise ImageError(f"{folder}: holds no .cvi42wsx file; export the workspace as XML, or choose the layout dicom")
     found = index_dicom(folder, options)
     items = dicom_items(found, stacks_of(found.series, phases=options.phases), options)
+    try:
+        contours = _by_uid(files)
+    except LabelError as error:  # workspaces are named after patients
+        raise LabelError(found.redaction.text(str(error))) from None
+    taken: set[str] = set()
+    result = [_with_uids(item, contours, taken) for item in items]
+    if not taken:
+        shown = found.redaction.path(files[0])
+        raise LabelError(
+            f"{shown}: none of its {len(contours)} contoured pictures is among the DICOM images here; choose "
+            "the folder with the images that the contours were drawn on"
+        )
+    return result
+
+
+def _by_uid(files: Sequence[Path]) -> dict[str, list[Contour]]:
     contours: dict[str, list[Contour]] = {}
     for path in files:
         for uid, drawn in cvi42.read_cvi42(path).items():
@@ -52,14 +68,7 @@ def scan_cvi42(folder: str | Path, options: ScanOptions) -> list[ImportItem]:
                     f"{path}: has contours of a picture that {contours[uid][0].where} has too; keep one file"
                 )
             contours[uid] = drawn
-    taken: set[str] = set()
-    result = [_with_uids(item, contours, taken) for item in items]
-    if not taken:
-        raise LabelError(
-            f"{files[0]}: none of its {len(contours)} contoured pictures is among the DICOM images of {folder}; choose "
-            "the folder with the images that the contours were drawn on"
-        )
-    return result
+    return contours
 
 
 def _with_uids(item: ImportItem, contours: dict[str, list[Contour]], taken: set[str]) -> ImportItem:
@@ -96,7 +105,10 @@ def scan_sunnybrook(folder: str | Path, options: ScanOptions) -> list[ImportItem
     for subject, contours in subjects:
         found = index_dicom(subject, options)
         stacks = dicom_items(found, stacks_of(found.series, phases=options.phases), options)
-        items.append(_with_numbers(stacks, contours, subject))
+        try:
+            items.append(_with_numbers(stacks, contours, subject))
+        except (ImageError, LabelError) as error:
+            raise type(error)(found.redaction.text(str(error))) from None
     return items
 
 
