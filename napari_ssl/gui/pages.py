@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["open_page", "write_provenance"]
 
 
-def write_provenance(study: Study, *, model_id: str | None = None, case_id: str | None = None) -> Path:
-    """Write the page into the study's folder ``reports``, or beside it where that cannot be written; call in a thread.
+def write_provenance(
+    study: Study, *, model_id: str | None = None, case_id: str | None = None, reader: str | None = None
+) -> Path:
+    """Write the page, of a case as `reader` may see it; call in a thread.
+
+    It goes into the study's folder ``reports``, or to a temporary place where that cannot be written.
 
     Raises
     ------
@@ -27,7 +31,7 @@ def write_provenance(study: Study, *, model_id: str | None = None, case_id: str 
 
     folder = Path(tempfile.mkdtemp(prefix="napari-ssl-")) if study.read_only else study.folder / "reports"
     path = folder / f"provenance-{model_id or case_id}.html"
-    return write_model_page(study, model_id, path) if model_id else write_case_page(study, case_id, path)
+    return write_model_page(study, model_id, path) if model_id else write_case_page(study, case_id, path, reader=reader)
 
 
 def open_page(path: Path) -> bool:

@@ -75,7 +75,13 @@ class PlaceDesk(QObject):
                 self._standing = {(v.frame, v.slice): v for v in shown}
                 self.panel.show_verdicts(shown)
 
-        reviewer.saver.run(lambda: study.place_verdicts(case_id, reader=reader), done, self._failed)
+        def work() -> list[PlaceVerdict]:
+            found, view = study.place_verdicts(case_id, reader=reader), study.reader_view(case_id, reader)
+            if view.is_blind:  # what was said in an earlier read would lead this one
+                found = [v for v in found if v.judged_at >= view.task.created_at]
+            return found
+
+        reviewer.saver.run(work, done, self._failed)
 
     def _is_on_screen(self, loaded: LoadedCase) -> bool:
         return self._reviewer is not None and self._reviewer.session.loaded is loaded

@@ -217,9 +217,9 @@ class JudgingActions(StudyActions):
         self.reviewer.open_case(case_id, segmentation_id=segmentation_id)
 
     def _open_case_page(self, case_id: str) -> None:
-        study = self.study
+        study, reader = self.study, self.reader
         self.reviewer.saver.run(
-            lambda: write_provenance(study, case_id=case_id),
+            lambda: write_provenance(study, case_id=case_id, reader=reader),
             lambda path: open_page(path) or self.banner.show_message(f"The page is in {path}."),
             self._tell_error,
         )

@@ -169,8 +169,11 @@ def model_page(study: Study, model_id: str) -> Page:
     )
 
 
-def case_page(study: Study, case_id: str) -> Page:
+def case_page(study: Study, case_id: str, *, reader: str | None = None) -> Page:
     """Return the page about the labels of a case: versions, decisions, the models behind, where they were used.
+
+    With `reader` it holds what that reader may see: in a blind read the labels to judge and nothing that was said of
+    them.
 
     Raises
     ------
@@ -179,6 +182,11 @@ def case_page(study: Study, case_id: str) -> Page:
     """
     case, record = study.case(case_id), read_record(study)
     versions, decisions = record.versions.get(case_id, ()), record.decisions.get(case_id, ())
+    view = None if reader is None else study.reader_view(case_id, reader)
+    is_blind = view is not None and view.is_blind
+    if is_blind:
+        versions = [v for v in versions if v.id == view.task.segmentation_id]
+        decisions = study.visible_decisions(case_id, reader)
     facts = Facts(
         facts={
             "Subject": case.subject_id,
@@ -190,12 +198,13 @@ def case_page(study: Study, case_id: str) -> Page:
         }
     )
     about = decision_table(decisions, versions, "Every decision, oldest first; decisions are appended, never changed.")
-    proposers = list(dict.fromkeys(s.model_id for s in versions if s.model_id))
+    places = [] if is_blind else place_tables(study, case_id)
+    proposers = [] if is_blind else list(dict.fromkeys(s.model_id for s in versions if s.model_id))
     sections = [
         Section(title="The case", blocks=[facts]),
         Section(title="Label versions", blocks=[version_table(versions)] if versions else []),
-        Section(title="Decisions", blocks=[*([about] if decisions else []), *place_tables(study, case_id)]),
-        Section(title="Trainings that it entered", blocks=_uses(record, case_id)),
+        Section(title="Decisions", blocks=[*([about] if decisions else []), *places]),
+        Section(title="Trainings that it entered", blocks=[] if is_blind else _uses(record, case_id)),
     ]
     for model_id in proposers:
         model = record.models.get(model_id)
@@ -222,9 +231,9 @@ def write_model_page(study: Study, model_id: str, path: Path) -> Path:
     return _write(model_page(study, model_id), path)
 
 
-def write_case_page(study: Study, case_id: str, path: Path) -> Path:
-    """Write the page about the labels of a case; NapariSslError as for models."""
-    return _write(case_page(study, case_id), path)
+def write_case_page(study: Study, case_id: str, path: Path, *, reader: str | None = None) -> Path:
+    """Write the page about the labels of a case, as a reader may see it; NapariSslError as for models."""
+    return _write(case_page(study, case_id, reader=reader), path)
 
 
 def _write(page: Page, path: Path) -> Path:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from napari_ssl.cli import main
 from napari_ssl.core.decision import PlaceVerdict, Verdict
 from napari_ssl.core.model import Model, ModelState
+from napari_ssl.core.reading import ReadingTask
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import UnknownCaseError
 from napari_ssl.report.html import render_page
@@ -114,6 +115,18 @@ def test_a_case_tells_versions_decisions_places_and_uses(study):
     assert re.search(r"2 corrected Bo .* version 1", corrected)
     assert "Proposed labels: m1" in corrected
     assert "takes decision" in _text(case_page(study, "p2"))
+
+
+def test_a_blind_reader_is_shown_the_labels_and_nothing_that_was_said_of_them(study):
+    labels = study.segmentations("p0")[0]
+    task = ReadingTask(
+        case_id="p0", segmentation_id=labels.id, reader="Bo", kind="second-read", created_at=datetime.now(UTC)
+    )
+    study.add_reading_tasks([task])
+    text = _text(case_page(study, "p0", reader="Bo"))
+    assert "1 model m1" in text
+    assert "Ada" not in text and "RV wrong" not in text and "m2" not in text
+    assert "Ada" in _text(case_page(study, "p0", reader="Ada"))
 
 
 def test_a_lost_card_is_said_and_hides_nothing_else(study):
