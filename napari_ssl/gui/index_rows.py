@@ -23,11 +23,12 @@ _ARROWS = {Position.BELOW: "↓ ", Position.ABOVE: "↑ "}
 
 @dataclass(frozen=True, slots=True)
 class IndexCell:
-    """One cell: its text, what is said about it, and whether the value is outside the normal range."""
+    """One cell: its text, what is said about it, whether it is outside the normal range, and whether it is one."""
 
     text: str
     tip: str = ""
     is_outside: bool = False
+    is_range: bool = False
 
 
 def number(value: float, unit: str) -> str:
@@ -68,7 +69,8 @@ def _cells(value: float, field: str, unit: str, tip: str, subject: Subject | Non
         shown = absolute or (per_m2 if surface else None)
         per = "/m²" if shown is not None and shown.per_m2 else ""
         text = f"{shown.text()}{per}" if shown else "–"
-        cells.append(IndexCell(text, shown.explanation(unit) if shown else _why_no_range(sex, per_m2)))
+        said = shown.explanation(unit) if shown else _why_no_range(sex, per_m2)
+        cells.append(IndexCell(text, said, is_range=True))
     return cells
 
 

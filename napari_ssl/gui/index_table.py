@@ -27,7 +27,7 @@ class IndexTable(QWidget):
         self._grid.setHorizontalSpacing(10)
         self._grid.setVerticalSpacing(1)
         self._cells: dict[tuple[int, int], QLabel] = {}
-        self._outside: set[tuple[int, int]] = set()
+        self._marks: dict[tuple[int, int], tuple[bool, bool]] = {}
         self._colours: Colours | None = None
 
     def recolour(self, colours: Colours) -> None:
@@ -94,31 +94,36 @@ class IndexTable(QWidget):
         wanted = {(r, c): cell for r, row in enumerate(rows) for c, cell in enumerate(row)}
         for place in [p for p in self._cells if p not in wanted]:
             label = self._cells.pop(place)
-            self._outside.discard(place)
+            self._marks.pop(place, None)
             self._grid.removeWidget(label)
             label.hide()
             label.deleteLater()
         for place, cell in wanted.items():
             label = self._cells.get(place)
-            is_new = label is None
+            is_new, grown = label is None, False
             if is_new:
                 label = self._cells[place] = QLabel()
                 side = Qt.AlignmentFlag.AlignLeft if place[1] == 0 else Qt.AlignmentFlag.AlignRight
                 label.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
                 self._grid.addWidget(label, *place)
             if label.text() != cell.text:
+                grown = len(label.text()) != len(cell.text)
                 label.setText(cell.text)
             if label.toolTip() != cell.tip:
                 label.setToolTip(cell.tip)
-            if is_new or cell.is_outside != (place in self._outside):
-                (self._outside.add if cell.is_outside else self._outside.discard)(place)
+            marks = (cell.is_outside, cell.is_range)
+            if is_new or marks != self._marks.get(place):
+                self._marks[place] = marks
                 self._shade(place)
+                grown = True
+            if grown:
+                self._grid.invalidate()  # bold comes with the sheet, after the label was measured
 
     def _shade(self, place: tuple[int, int]) -> None:
         if self._colours is None:
             return
-        head = 0 in place
-        colour = self._colours.muted if head else self._colours.text
-        colour = self._colours.warning if place in self._outside else colour
-        weight = "normal" if head else "bold"
+        is_outside, is_range = self._marks.get(place, (False, False))
+        quiet = 0 in place or is_range
+        colour = self._colours.muted if quiet else self._colours.warning if is_outside else self._colours.text
+        weight = "normal" if quiet else "bold"
         self._cells[place].setStyleSheet(f"QLabel {{ color: {colour}; font-weight: {weight}; padding: 0; }}")
