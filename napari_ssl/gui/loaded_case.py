@@ -82,6 +82,7 @@ class LoadedCase:
     is_outdated: bool = False
     rule_flags: tuple[Flag, ...] | None = None
     score: Score | None = None
+    committee: Mapping[str, Any] = field(default_factory=dict)
     pressures: tuple[float, float] | None = None
     attribution: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     confidence_kinds: tuple[str, ...] = ()
@@ -226,6 +227,7 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         is_outdated=is_outdated,
         rule_flags=None if n_recovered or shown is None else _stored_flags(measures),
         score=None if n_recovered or shown is None else study.scores([shown.id]).get(shown.id),
+        committee={} if n_recovered else measures.get("committee") or {},
         pressures=study.pressures(case_id),
         attribution=_against(measures.get("qc_explanation") or {}),
         confidence_kinds=() if proposal is None else confidence_kinds(study, proposal),

@@ -11,6 +11,7 @@ from napari_ssl.gui import compat
 from napari_ssl.gui.background import in_words
 from napari_ssl.gui.curve_quantity import quantities
 from napari_ssl.gui.pressures import PressureDialog, aortic_rows, has_aortic_area
+from napari_ssl.gui.quality_text import quality_text
 from napari_ssl.gui.workspace_editing import EditingActions
 
 if TYPE_CHECKING:
@@ -137,16 +138,13 @@ class CaseActions(EditingActions):
 
     def _show_quality(self, loaded: LoadedCase) -> None:
         """Show the QC score and what drives it, but not to a reader who is to rate the curves."""
-        if self.reviewer.looks_only or loaded.score is None or self.reviewer.session.is_edited:
+        if self.reviewer.looks_only or self.reviewer.session.is_edited:
             self.curves.show_quality("", {})
             return
-        mark = "&nbsp;⚑" if loaded.score.is_flagged else ""
-        asked = self.review.reasons_of_score.isChecked() and loaded.score.is_flagged
+        asked = self.review.reasons_of_score.isChecked() and loaded.score is not None and loaded.score.is_flagged
         shaded = asked and any(a.any() for a in loaded.attribution.values())
-        why = "&nbsp;·&nbsp;shaded:&nbsp;speaks&nbsp;against" if shaded else ""
-        self.curves.show_quality(
-            f"P(good)&nbsp;<b>{loaded.score.probability_good:.2f}{mark}</b>{why}", loaded.attribution if shaded else {}
-        )
+        text = quality_text(loaded.score, loaded.committee, is_shaded=shaded)
+        self.curves.show_quality(text, loaded.attribution if shaded else {})
 
     def _edited(self, volumes: dict) -> None:
         super()._edited(volumes)
