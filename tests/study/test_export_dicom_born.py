@@ -56,7 +56,6 @@ def _exported(tmp_path: Path, *, keep_identity: bool) -> tuple[Path, dict, tuple
         assert not study.add_cases([item]).failed
         (case,) = study.cases()
         assert case.shape_tzyx == SHAPE
-        frames = range(SHAPE[0])
         version = study.add_segmentation(case.id, LABELS, source=Source.CORRECTED, frames=range(SHAPE[0]), reader="Ada")
         study.record(
             Decision(
