@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from gui_cases import beating_disc, propose
 from gui_driver import READER, SHIFT, wait
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
@@ -17,6 +18,7 @@ from napari_ssl.gui.queue_memory import QueueMemory
 from napari_ssl.gui.queue_panel import QueuePanel
 from napari_ssl.gui.team_window import TeamWindow
 from napari_ssl.review.audit_draw import in_audit
+from napari_ssl.review.planning import plan_repeats
 from napari_ssl.study.study import Study
 
 
@@ -159,19 +161,19 @@ def test_the_team_window_opens_by_its_key_and_a_repeat_comes_unmarked(window):
     QTimer.singleShot(200, look)
     window.press(Qt.Key.Key_T, SHIFT)
     assert seen == ["TeamWindow"]
-    from napari_ssl.review.planning import plan_repeats
-
     window.press(Qt.Key.Key_A)
     window.wait_for("case1")
     window.wait_saved()
-    assert len(plan_repeats(study, READER, share=1.0, by="Cyn", after_days=0)) == 1
+    (task,) = plan_repeats(study, READER, share=1.0, by="Cyn", after_days=0)
+    propose(study, "case0", beating_disc(2)[1], "model-1", 0.9)
     window.widget.reviewer.refresh_rows()
     window.wait_saved()
     row = window.widget.queue.model.row_by_id("case0")
     assert row.state is ReviewState.UNREVIEWED and row.reader_of_decision is None
     window.widget.open_case("case0")
     window.wait_for("case0")
-    assert window.session.loaded.decision is None
+    loaded = window.session.loaded
+    assert loaded.decision is None and loaded.segmentation.id == task.segmentation_id and loaded.others == {}
     window.press(Qt.Key.Key_A)
     window.wait_saved()
     assert [d.reading and d.reading.value for d in study.decisions("case0")] == [None, "repeat"]
