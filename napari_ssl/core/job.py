@@ -83,7 +83,7 @@ class Event:
 
     `data` by kind (plain JSON):
 
-    - started: ``attempt, device, threads, pid``
+    - started: ``attempt, device, threads, host, pid``
     - progress: ``fraction`` (0 to 1, whole job), ``step`` (what it is doing, for people), ``epoch, epochs, iteration,
       iterations, loss, learning_rate, seconds_left``, and after a validation ``validation_dice`` {structure: Dice}
       and ``validation_loss``; keys that do not apply are absent

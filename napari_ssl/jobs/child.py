@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import platform
 import signal
 import sys
 import threading
@@ -45,7 +46,8 @@ class Outcome:
 def perform(spec: Spec, run_folder: Path, emit: Emit, should_stop: ShouldStop, *, attempt: int) -> Outcome:
     """Carry out `spec` in this process and tell its beginning and its end; everything that goes wrong is told too."""
     rounds = program(kind_of(spec))
-    emit(_event(EventKind.STARTED, attempt=attempt, device=spec.device, threads=n_threads(), pid=os.getpid()))
+    where = {"host": platform.node(), "pid": os.getpid()}
+    emit(_event(EventKind.STARTED, attempt=attempt, device=spec.device, threads=n_threads(), **where))
     try:
         result = rounds.execute(spec, run_folder, emit, should_stop)
     except rounds.StoppedByRequest as stop:

@@ -19,6 +19,7 @@ from napari_ssl.errors import StudyError, StudyReadOnlyError
 from napari_ssl.measures.flags import RuleLimits
 from napari_ssl.study.database import Database
 from napari_ssl.study.settings import StudySettings
+from napari_ssl.study.storage import is_device_name
 
 __all__ = ["StudyFolder", "check_identifier", "member", "now", "plain_json"]
 
@@ -32,9 +33,10 @@ def now() -> datetime:
 
 def check_identifier(what: str, value: str) -> str:
     """Return `value` when it may become a file name; StudyError otherwise."""
-    if not isinstance(value, str) or not re.fullmatch(CASE_ID_PATTERN, value):
+    if not isinstance(value, str) or not re.fullmatch(CASE_ID_PATTERN, value) or is_device_name(value):
         raise StudyError(
-            f"{what} {value!r}: use 1 to 80 letters, digits, '_', '-' or '.', beginning with a letter or digit"
+            f"{what} {value!r}: use 1 to 80 letters, digits, '_', '-' or '.', beginning with a letter or digit, and "
+            "no name of a device of Windows (con, nul, com1, …)"
         )
     return value
 

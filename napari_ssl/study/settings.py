@@ -129,5 +129,5 @@ def read_settings(folder: Path) -> StudySettings:
             rule_limits=from_mapping(RuleLimits, data.get("rules", {})),
             database=DatabaseAddress(**data["database"]) if "database" in data else None,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, NapariSslError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, NapariSslError) as error:
         raise StudyError(f"{path}: malformed ({type(error).__name__}: {error}); correct or restore it") from error

@@ -11,7 +11,15 @@ from pathlib import Path, PurePosixPath
 from napari_ssl.errors import StorageError, StudyError
 from napari_ssl.io.atomic import replacing, storage_error
 
-__all__ = ["inside", "make_folder", "place_file", "relative_name", "storage_errors"]
+__all__ = ["inside", "is_device_name", "make_folder", "place_file", "relative_name", "storage_errors"]
+
+
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
+
+
+def is_device_name(name: str) -> bool:
+    """Whether Windows takes a file's name for a device, whatever its suffix: ``NUL.txt``, ``com1``."""
+    return name.partition(".")[0].strip().lower() in _DEVICES
 
 
 def inside(folder: Path, relative: str) -> Path:
@@ -20,10 +28,12 @@ def inside(folder: Path, relative: str) -> Path:
     Raises
     ------
     StudyError
-        The path is absolute, climbs with ``..`` or leaves the folder through a symbolic link.
+        The path is absolute, climbs with ``..``, names a device or another stream or drive of Windows, or leaves the
+        folder through a symbolic link.
     """
     pure = PurePosixPath(relative)
-    if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\\" in relative or "\0" in relative:
+    climbs = not pure.parts or pure.is_absolute() or ".." in pure.parts
+    if climbs or any(c in relative for c in "\\\0:") or any(is_device_name(part) for part in pure.parts):
         raise StudyError(f"path {relative!r} leaves the study folder {folder}; a study may name only files inside it")
     path = folder / relative
     if not path.resolve().is_relative_to(folder.resolve()):
