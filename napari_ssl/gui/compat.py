@@ -28,6 +28,7 @@ __all__ = [
     "main_window",
     "napari_docks",
     "show_help",
+    "sliced_once",
     "unwrapped",
     "viewer_widget",
 ]
@@ -144,6 +145,13 @@ def intercept_painting(
 def drop_polygon(layer: Labels) -> None:
     """Forget a polygon that was begun and not closed; napari keeps its corners whatever the layer shows."""
     layer._overlays["polygon"].points = []
+
+
+@contextmanager
+def sliced_once(viewer: napari.Viewer) -> Iterator[None]:
+    """Go to another step: napari 0.9.2 asks all layers for slices twice, for the point and for the step it is at."""
+    with viewer.dims.events.current_step.blocker(viewer._update_layers):
+        yield
 
 
 @contextmanager

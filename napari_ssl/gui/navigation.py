@@ -88,7 +88,8 @@ class Navigator(QObject):
                 axes.append(axis)
                 steps.append(int(np.clip(value, 0, n - 1)))
         if axes:
-            dims.set_current_step(axes, steps)
+            with compat.sliced_once(self.viewer):
+                dims.set_current_step(axes, steps)
 
     def step_frame(self, step: int) -> None:
         """Go to the next or previous frame; the cycle closes."""
