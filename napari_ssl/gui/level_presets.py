@@ -46,7 +46,11 @@ def is_hounsfield(low: float, high: float, dtype: np.dtype) -> bool:
 
     A CT that was mapped to 8 bits is none: its values have lost their units.
     """
-    return (np.issubdtype(dtype, np.signedinteger) or np.issubdtype(dtype, np.floating)) and low <= -150.0 and 150.0 <= high <= 40_000.0
+    return (
+        (np.issubdtype(dtype, np.signedinteger) or np.issubdtype(dtype, np.floating))
+        and low <= -150.0
+        and 150.0 <= high <= 40_000.0
+    )
 
 
 def _percentile_name(low: float, high: float) -> str:
