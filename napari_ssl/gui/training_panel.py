@@ -16,6 +16,7 @@ from napari_ssl.errors import NapariSslError, SpecError
 from napari_ssl.gui.background import BackgroundRun, BackgroundTask
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.bridge import JobBridge
+from napari_ssl.gui.engine_button import jobs_button
 from napari_ssl.gui.selection_preview import explain, rule_of
 from napari_ssl.gui.training_run import TrainingRun
 from napari_ssl.gui.training_setup import TrainingOrder, TrainingSetup
@@ -57,6 +58,7 @@ class TrainingPanel(QWidget):
         column.setSpacing(0)
         column.addWidget(self.banner)
         column.addWidget(self._pages, 1)
+        column.addWidget(jobs_button(self, lambda: self._study))
         self.setMinimumWidth(300)
         self._counting.done.connect(self._show_counts)
         self._counting.failed.connect(self._counting_failed)

@@ -1,0 +1,193 @@
+"""Jobs of a study and where they run: attempts, worker, memory, log, try again; the line of a server is pasted here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_ssl.core.job import Job, JobState
+from napari_ssl.errors import NapariSslError
+from napari_ssl.gui.background import BackgroundTask, in_words
+from napari_ssl.gui.bridge import JobBridge
+from napari_ssl.gui.engine_texts import details_text, job_cells
+from napari_ssl.jobs.details import JobDetails, job_details
+from napari_ssl.jobs.place import forget_server, read_line, server_in_use, use_server
+from napari_ssl.study.study import Study
+
+__all__ = ["EngineDialog"]
+
+_DETAILS_EVERY_MS = 1000
+_RESUMABLE = (JobState.PAUSED, JobState.INTERRUPTED, JobState.FAILED, JobState.CANCELLED)
+_HEADINGS = ("Job", "State", "Done", "Attempts", "Message")
+
+
+class EngineDialog(QDialog):
+    """Stays open beside the work; closing it ends its threads, jobs go on.
+
+    Parameters
+    ----------
+    study : Study or None
+        Without one only the place of work can be chosen.
+    """
+
+    def __init__(self, study: Study | None, parent: QWidget | None = None, *, make_bridge: Any = JobBridge) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Jobs and engine")
+        self.resize(760, 520)
+        self._study = study
+        self._jobs: list[Job] = []
+        self._details = BackgroundTask(self)
+        self._details.done.connect(self._show_details)
+        self._bridge = None
+        column = QVBoxLayout(self)
+        self._add_place(column)
+        self._add_jobs(column)
+        self._timer = QTimer(self)
+        self._timer.setInterval(_DETAILS_EVERY_MS)
+        self._timer.timeout.connect(self._ask_for_details)
+        if study is not None and not study.read_only:
+            self._bridge = make_bridge(Path(study.folder), self)
+            self._bridge.jobs_changed.connect(self._take_jobs)
+            self._bridge.refused.connect(lambda _action, text: self.message.setText(text))
+            self._timer.start()
+        self._refresh()
+
+    def _add_place(self, column: QVBoxLayout) -> None:
+        self.place = QLabel()
+        self.line = QLineEdit()
+        self.line.setPlaceholderText("Paste the line that 'napari-ssl engine serve' printed at the server")
+        self.line.setEchoMode(QLineEdit.EchoMode.PasswordEchoOnEdit)  # whoever has it may use the server
+        self.line.setAccessibleName("Line of a server")
+        self.use_button = QPushButton("Use server")
+        self.here_button = QPushButton("Use this computer")
+        self.use_button.clicked.connect(self._use_server)
+        self.here_button.clicked.connect(self._use_here)
+        row = QHBoxLayout()
+        for widget in (self.line, self.use_button, self.here_button):
+            row.addWidget(widget)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        column.addWidget(self.place)
+        column.addLayout(row)
+        column.addWidget(self.message)
+
+    def _add_jobs(self, column: QVBoxLayout) -> None:
+        self.table = QTableWidget(0, len(_HEADINGS))
+        self.table.setHorizontalHeaderLabels(_HEADINGS)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.verticalHeader().hide()
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.setAccessibleName("Jobs, newest first")
+        self.table.itemSelectionChanged.connect(self._ask_for_details)
+        self.details = QPlainTextEdit()
+        self.details.setReadOnly(True)
+        self.details.setAccessibleName("Attempts, memory and log of the job")
+        self.retry_button = QPushButton("Try again")
+        self.retry_button.clicked.connect(lambda: self._order("resume"))
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.clicked.connect(lambda: self._order("cancel"))
+        row = QHBoxLayout()
+        row.addWidget(self.retry_button)
+        row.addWidget(self.stop_button)
+        row.addStretch(1)
+        column.addWidget(self.table, 2)
+        column.addLayout(row)
+        column.addWidget(self.details, 1)
+
+    # -- where ---------------------------------------------------------------------------------------------------
+
+    def _use_server(self) -> None:
+        try:
+            server = read_line(self.line.text())
+            use_server(server)
+        except (NapariSslError, OSError) as error:
+            self.message.setText(in_words(error))
+            return
+        self.line.clear()
+        self.message.setText(f"New attempts of jobs run at {server.address}.")
+        self._refresh()
+
+    def _use_here(self) -> None:
+        forget_server()
+        self.message.setText("New attempts of jobs run on this computer.")
+        self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            server = server_in_use()
+            self.place.setText(f"Jobs run at {server.address}" if server else "Jobs run on this computer")
+            self.here_button.setEnabled(server is not None)
+        except NapariSslError as error:
+            self.place.setText(in_words(error))
+        job = self.chosen
+        self.retry_button.setEnabled(job is not None and job.state in _RESUMABLE)
+        self.stop_button.setEnabled(job is not None and not job.state.is_over)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    @property
+    def chosen(self) -> Job | None:
+        """The job of the selected row."""
+        rows = self.table.selectionModel().selectedRows()
+        return self._jobs[rows[0].row()] if rows and rows[0].row() < len(self._jobs) else None
+
+    def _take_jobs(self, jobs: list[Job]) -> None:
+        before = self.chosen
+        self._jobs = list(reversed(jobs))
+        self.table.blockSignals(True)
+        self.table.setRowCount(len(self._jobs))
+        for row, job in enumerate(self._jobs):
+            for place, text in enumerate(job_cells(job)):
+                item = QTableWidgetItem(text)
+                item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(row, place, item)
+            if (before is None and row == 0) or (before is not None and job.id == before.id):
+                self.table.selectRow(row)
+        self.table.blockSignals(False)
+        self._ask_for_details()
+
+    def _ask_for_details(self) -> None:
+        self._refresh()
+        job, study = self.chosen, self._study
+        if job is not None and study is not None and not self._details.running:
+            self._details.start(lambda run: job_details(study, job.id, n_log_lines=100))
+
+    def _show_details(self, details: JobDetails) -> None:
+        if self.chosen is None or self.chosen.id != details.job.id:
+            return
+        text = details_text(details)
+        if text != self.details.toPlainText():
+            self.details.setPlainText(text)
+
+    def _order(self, action: str) -> None:
+        if self.chosen is not None and self._bridge is not None:
+            self.message.clear()
+            getattr(self._bridge, action)(self.chosen.id)
+
+    def done(self, result: int) -> None:
+        """End the threads."""
+        self._timer.stop()
+        self._details.close()
+        if self._bridge is not None:
+            self._bridge.close()
+            self._bridge = None
+        super().done(result)
