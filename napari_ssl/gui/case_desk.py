@@ -113,7 +113,7 @@ class CaseDesk(EditDesk):
     def _show(self, loaded: LoadedCase) -> None:
         case = loaded.case
         self._wanted = None
-        view = self.memory.recall(case.id)
+        view = {} if loaded.is_blind else self.memory.recall(case.id)  # comment and flags would tell of an earlier read
         place = self._first_place(loaded, view)
         self.navigator.set_shape(case.n_frames, case.n_slices)
         self.canvas.show(loaded, self.study.label_scheme, place)

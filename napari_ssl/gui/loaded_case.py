@@ -57,7 +57,8 @@ class LoadedCase:
     what the QC classifier says about the stored labels, `attribution` how much each frame (T,) of a structure speaks
     against them, 1 for the strongest, `pressures` are systolic and diastolic in mmHg. `levels` are the window presets,
     the one to begin with first. `confidence` is of the first of `confidence_kinds` and about the labels
-    `confidence_of`. `others` are versions that the labels can be compared with, by what they are called.
+    `confidence_of`. `others` are versions that the labels can be compared with, by what they are called; in a read that
+    `is_blind` there are none.
     `z_is_up` tells whether later slices lie nearer the head, None where slices are not axial.
     """
 
@@ -88,6 +89,7 @@ class LoadedCase:
     confidence_kinds: tuple[str, ...] = ()
     confidence_of: Segmentation | None = None
     others: dict[str, Segmentation] = field(default_factory=dict)
+    is_blind: bool = False
     z_is_up: bool | None = None
 
     @property
@@ -199,7 +201,8 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
     if is_outdated and _was_saved(study, case_id, reader, labels, journal):
         return load_case(study, case_id, reader)
     n_recovered, edited = history.n_unsaved, history.unsaved_frames
-    others = {} if study.reader_view(case_id, reader).is_blind else _other_labels(study, case_id, shown)
+    is_blind = study.reader_view(case_id, reader).is_blind
+    others = {} if is_blind else _other_labels(study, case_id, shown)
     reference, previous = others.get(REFERENCE), others.get(PREVIOUS)
     previous_labels = None if previous is None else _read_labels(study, previous, case)
     proposal = shown if shown is not None and shown.confidence_path else study.proposal(case_id)
@@ -233,6 +236,7 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         confidence_kinds=() if proposal is None else confidence_kinds(study, proposal),
         confidence_of=proposal,
         others=others,
+        is_blind=is_blind,
         z_is_up=_z_is_up(read.geometry.direction),
     )
 

@@ -161,6 +161,8 @@ def test_the_team_window_opens_by_its_key_and_a_repeat_comes_unmarked(window):
     QTimer.singleShot(200, look)
     window.press(Qt.Key.Key_T, SHIFT)
     assert seen == ["TeamWindow"]
+    window.session.comment = "thin septum"
+    window.widget.reviewer.remember_view()
     window.press(Qt.Key.Key_A)
     window.wait_for("case1")
     window.wait_saved()
@@ -174,6 +176,7 @@ def test_the_team_window_opens_by_its_key_and_a_repeat_comes_unmarked(window):
     window.wait_for("case0")
     loaded = window.session.loaded
     assert loaded.decision is None and loaded.segmentation.id == task.segmentation_id and loaded.others == {}
+    assert window.session.comment == "" and not window.session.flags  # what was noted then would tell
     window.press(Qt.Key.Key_A)
     window.wait_saved()
     assert [d.reading and d.reading.value for d in study.decisions("case0")] == [None, "repeat"]
