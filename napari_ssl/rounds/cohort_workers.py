@@ -47,7 +47,9 @@ _Answer = tuple["_Worker", str | None]
 class _Worker:
     """One process; `cases` are the numbers that it was given and has not answered for, oldest first."""
 
-    def __init__(self, run_folder: Path, number: int, n_threads: int, answers: queue.SimpleQueue[_Answer]) -> None:
+    def __init__(
+        self, run_folder: Path, number: int, environment: dict[str, str], answers: queue.SimpleQueue[_Answer]
+    ) -> None:
         self.cases: deque[int] = deque()
         self.number = number
         self.log_path = run_folder / f"worker{number}.log"
@@ -57,7 +59,7 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": str(n_threads), "NAPARI_SSL_WORKER": str(number)},
+                env={**os.environ, **environment, "NAPARI_SSL_WORKER": str(number)},
                 start_new_session=True,  # Ctrl-C reaches the parent alone
             )
         self._answers = answers
@@ -97,6 +99,7 @@ def label_in_processes(
     run_folder: Path,
     *,
     n_threads: int,
+    n_gpus: int = 0,
     should_stop: ShouldStop,
     on_case: Callable[[int], None],
 ) -> bool:
@@ -108,6 +111,8 @@ def label_in_processes(
         Places in the order's items.
     n_threads : int
         For all workers together.
+    n_gpus : int
+        GPUs that the workers take in turns; 0 where they compute on the CPU.
     on_case : callable
         Called in this thread with the number of every case that has its record, done or broken.
 
@@ -121,17 +126,31 @@ def label_in_processes(
     if read_document(run_folder / _SPEC) is None:  # a run that no study has recorded
         write_document(run_folder / _SPEC, spec.to_dict())
     waiting = deque(numbers)
-    pool = _Pool(spec, run_folder, max(1, n_threads // spec.workers), on_case)
+    pool = _Pool(spec, run_folder, max(1, n_threads // spec.workers), gpu_names(n_gpus), on_case)
     try:
         return pool.work(waiting, min(spec.workers, len(waiting)), should_stop)
     finally:
         pool.close()
 
 
+def gpu_names(n_gpus: int) -> list[str]:
+    """Return what ``CUDA_VISIBLE_DEVICES`` calls each GPU; where the user has chosen some, those."""
+    chosen = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return chosen[:n_gpus] if chosen else [str(n) for n in range(n_gpus)]
+
+
 class _Pool:
     """The workers of one run."""
 
-    def __init__(self, spec: PredictionSpec, run_folder: Path, n_threads: int, on_case: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        spec: PredictionSpec,
+        run_folder: Path,
+        n_threads: int,
+        gpus: list[str],
+        on_case: Callable[[int], None],
+    ) -> None:
+        self._gpus = gpus
         self._spec = spec
         self._folder, self._n_threads, self._on_case = run_folder, n_threads, on_case
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
@@ -156,7 +175,10 @@ class _Pool:
         return True
 
     def _start(self, number: int) -> _Worker:
-        return _Worker(self._folder, number, self._n_threads, self._answers)
+        environment = {"OMP_NUM_THREADS": str(self._n_threads)}
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
+        return _Worker(self._folder, number, environment, self._answers)
 
     def _take(self, worker: _Worker, answer: str | None, waiting: deque[int]) -> None:
         if worker not in self._workers:

@@ -99,6 +99,7 @@ def _label_cases(spec: PredictionSpec, run_folder: Path, tally: CaseTally, shoul
             waiting,
             run_folder,
             n_threads=torch.get_num_threads(),
+            n_gpus=torch.cuda.device_count() if choose_device(spec.device).type == "cuda" else 0,
             should_stop=should_stop,
             on_case=tally.take,
         )

@@ -13,7 +13,7 @@ from napari_ssl.core.training import PredictionSpec, Preprocessing, Role, StartM
 from napari_ssl.errors import JobError, StorageError
 from napari_ssl.io.documents import read_document
 from napari_ssl.rounds.case_records import failure_of, is_done
-from napari_ssl.rounds.cohort_workers import label_in_processes
+from napari_ssl.rounds.cohort_workers import gpu_names, label_in_processes
 
 
 @pytest.fixture
@@ -93,6 +93,15 @@ def test_a_stop_ends_cases_under_way_at_once(share):
 
     through, told = share("slow1", "slow2", "a", should_stop=later)
     assert not through and not told
+
+
+@pytest.mark.parametrize(
+    ("chosen", "n_gpus", "names"),
+    [("", 2, ["0", "1"]), ("3, 5", 2, ["3", "5"]), ("3,5", 0, []), ("GPU-a", 1, ["GPU-a"])],
+)
+def test_workers_take_the_gpus_that_the_user_left_them(monkeypatch, chosen, n_gpus, names):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert gpu_names(n_gpus) == names
 
 
 def test_workers_that_cannot_start_are_an_error_not_a_wait(share, monkeypatch):
