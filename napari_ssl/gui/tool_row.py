@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QMenu, QSlider, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.gui.edit_status import EditStatus, lock_icon
@@ -88,6 +98,9 @@ COMMANDS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 """Caption: what a click does, and all actions with their explanations, as in `keys.ACTIONS`."""
 
 
+_COLUMNS = 3  # six in a row are wider than the panel on a small screen
+
+
 class ToolRow(QWidget):
     """Emits what was chosen; `show_*` follow what napari does by its own keys, without emitting."""
 
@@ -143,10 +156,10 @@ class ToolRow(QWidget):
             column.addLayout(row)
         column.addWidget(self.status)
 
-    def _build_commands(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(2)
-        for caption, (first, actions) in COMMANDS.items():
+    def _build_commands(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setSpacing(2)
+        for n, (caption, (first, actions)) in enumerate(COMMANDS.items()):
             button = self._button(caption, "")
             button.setCheckable(first == "region")
             button.clicked.connect(lambda _checked=False, action=first: self.command_chosen.emit(action))
@@ -158,9 +171,9 @@ class ToolRow(QWidget):
                 button.setMenu(menu)
                 button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
             self._command_buttons[caption] = button
-            row.addWidget(button, 1)
+            grid.addWidget(button, n // _COLUMNS, n % _COLUMNS)
         self.set_command_hints({})
-        return row
+        return grid
 
     @staticmethod
     def _button(caption: str, tip: str) -> QToolButton:
