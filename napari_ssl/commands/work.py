@@ -81,6 +81,9 @@ EVALUATION_CRF = click.option(
 @PREPROCESSING
 @SEED
 @DEVICE
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Share every batch, one a GPU."
+)
 @JSON
 @catching
 def train(
@@ -98,6 +101,7 @@ def train(
     preprocessing_set: tuple[str, ...],
     seed: int,
     device: str,
+    processes: int,
     as_json: bool,
 ) -> None:
     """Train a model; it is a candidate until it is promoted (the first is promoted at once)."""
@@ -125,6 +129,7 @@ def train(
             policy_parameters=values,
             seed=seed,
             device=device,
+            processes=processes,
             labelled_only=names("--labelled", labelled),
             crf=crf,
         )

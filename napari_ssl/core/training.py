@@ -158,7 +158,8 @@ class TrainingSpec:
     """A training run in full. Its `hash` names the run: same hash, same weights on the same machine.
 
     `evaluation` holds the test items (role labelled) that old and new model are compared on; they never train. `crf`
-    says whether the final network's labels are refined before they are compared.
+    says whether the final network's labels are refined before they are compared. `processes` share every batch, one a
+    GPU; like the device they do not count for the hash.
 
     Raises
     ------
@@ -182,9 +183,12 @@ class TrainingSpec:
     crf: bool = True
     seed: int = 0
     device: str = "auto"
+    processes: int = 1
     round: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.processes <= 64:
+            raise SpecError(f"processes must be 1 to 64, got {self.processes}")
         for name in ("items", "validation", "evaluation"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         sets = {
@@ -366,6 +370,6 @@ def spec_from_dict(document: dict[str, Any]) -> Any:
             data["members"] = tuple(_start_model(m) for m in data.get("members", ()))
             data["qc"] = QcReference(**data["qc"]) if data.get("qc") else None
             return PredictionSpec(**data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise SpecError(f"malformed order: {type(error).__name__}: {error}") from error
     raise SpecError(f"unknown kind of order {kind!r}; there are train, predict, evaluate, qc-train and qc-score")

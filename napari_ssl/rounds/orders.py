@@ -145,6 +145,7 @@ def training_spec(
     policy_parameters: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
+    processes: int = 1,
     labelled_only: Sequence[str] | None = None,
     crf: bool = True,
 ) -> TrainingSpec:
@@ -215,6 +216,7 @@ def training_spec(
         crf=crf,
         seed=seed,
         device=device,
+        processes=processes,
         round=study.next_round(),
     )
 

@@ -130,6 +130,7 @@ class Lab(LabLabels):
                     unlabelled=None if unlabelled is None else self._unlabelled_store(unlabelled),
                     method=method,
                     new_network=lambda: self.new_network(initialisation + 1),
+                    processes=self.spec.processes,
                 )
                 done = self._keep_fit(result, weights, step)
         self._done += iterations

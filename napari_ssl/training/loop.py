@@ -43,6 +43,7 @@ def fit(
     unlabelled: Store | None = None,
     method: Method | None = None,
     new_network: Callable[[], nn.Module] | None = None,
+    processes: int = 1,
 ) -> FitResult:
     """Train `network` in place, going on from the newest checkpoint in `checkpoint_folder` if there is one.
 
@@ -79,6 +80,9 @@ def fit(
         What a step minimises; by default supervised training with the loss of the parameters.
     new_network : callable, optional
         Returns another network of the same kind with random weights, for methods that need one.
+
+    processes : int
+        So many processes of this machine share every batch, one a GPU (`napari_ssl.training.parallel`).
 
     Raises
     ------
@@ -119,4 +123,8 @@ def fit(
             folder=Path(checkpoint_folder),
             step_name=step_name,
         )
+        if processes > 1:
+            from napari_ssl.training.parallel import fit_together
+
+            return fit_together(order, processes)
         return Trainer(order).run()

@@ -16,6 +16,7 @@ from napari_ssl.training.dataset import Batch
 from napari_ssl.training.device import mixed_dtype
 from napari_ssl.training.method import Method, StepInfo
 from napari_ssl.training.optimise import build_optimiser
+from napari_ssl.training.peers import Alone, Peers
 
 __all__ = ["Stepper", "place"]
 
@@ -39,6 +40,8 @@ class Stepper:
     device : torch.device
     notice : callable
         Takes a message for people.
+    peers : Peers, optional
+        Other processes that share every batch.
 
     Attributes
     ----------
@@ -53,8 +56,10 @@ class Stepper:
         method: Method,
         device: torch.device,
         notice: Callable[[str], None],
+        peers: Peers | None = None,
     ) -> None:
         self.network, self.method, self.device, self._notice = network, method, device, notice
+        self.peers: Peers = peers or Alone()
         self.dtype = mixed_dtype(parameters.precision, device)
         if parameters.precision == "mixed" and self.dtype is None:
             notice("mixed arithmetic was asked for; this CPU is slower at it, so float32 is used")
@@ -94,20 +99,29 @@ class Stepper:
             group["lr"] = self.method.learning_rate(step.iteration, step.iterations)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        self.peers.level(self.network)
         self.method.after_step(self.network, step)
 
     def _accumulate(self, labelled: Batch, unlabelled: Batch | None, step: StepInfo) -> Tensor:
         self.optimiser.zero_grad(set_to_none=True)
         self.method.begin_step()
         n = len(labelled.weights)
-        n_parts = math.ceil(n / self.slices_at_once)
+        labelled = labelled.split(self.peers.size)[self.peers.rank]
+        unlabelled = None if unlabelled is None else unlabelled.split(self.peers.size)[self.peers.rank]
+        n_parts = math.ceil(len(labelled.weights) / self.slices_at_once)  # 0 where there are fewer samples than peers
         total = torch.zeros((), device=self.device)
+        if n_parts == 0:
+            return total
         others = [None] * n_parts if unlabelled is None else unlabelled.split(n_parts)
         for part, other in zip(labelled.split(n_parts), others, strict=True):
             loss = self.method.loss(self.network, part, other, step) * (len(part.weights) / n)
             self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
+
+    def share(self, loss: Tensor) -> Tensor:
+        """Add up gradients and losses of all processes; after `backward`."""
+        return self.peers.add_up(self.network, loss)
 
     def _halve(self, batch: Batch, reason: str) -> None:
         self.optimiser.zero_grad(set_to_none=True)

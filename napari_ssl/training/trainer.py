@@ -22,6 +22,7 @@ from napari_ssl.networks.weights import weights_digest
 from napari_ssl.training.checkpoints import latest_checkpoint, write_checkpoint
 from napari_ssl.training.dataset import SliceOrder, Store
 from napari_ssl.training.method import Method, StepInfo
+from napari_ssl.training.peers import Alone, Peers
 from napari_ssl.training.stepper import Stepper, place
 from napari_ssl.training.validation import ValidationResult, validate
 
@@ -56,6 +57,7 @@ class FitOrder:
     should_stop: ShouldStop
     folder: Path
     step_name: str
+    peers: Peers = field(default_factory=Alone)
 
     def identity(self) -> str:
         """Name the run by what decides its result; folder and device are left out."""
@@ -141,7 +143,10 @@ class Trainer:
             n_classes=order.dataset.n_classes,
             new_network=order.new_network,
         )
-        self.stepper = Stepper(self.network, order.parameters, order.method, order.device, self._notice)
+        self.peers = order.peers
+        if self.peers.rank:
+            torch.manual_seed(order.seed + 7919 * self.peers.rank)  # each drops other features of its share
+        self.stepper = Stepper(self.network, order.parameters, order.method, order.device, self._notice, self.peers)
         self.state = _State()
         self.best: dict[str, Tensor] = {}
         self._pending: list[Tensor] = []
@@ -153,7 +158,7 @@ class Trainer:
         self._started_at = self._checkpoint_at = time.monotonic()
         self._started_iteration = self.state.iteration
         while not self.state.finished:
-            if self.order.should_stop():
+            if self.peers.any(self.order.should_stop()):
                 self._stop()
             self._validate_if_due()
             if self.state.finished:
@@ -166,7 +171,7 @@ class Trainer:
             if now - self._progress_at >= _PROGRESS_SECONDS:
                 self._flush()
                 self._progress()
-            if now - self._checkpoint_at >= CHECKPOINT_SECONDS:
+            if self.peers.any(now - self._checkpoint_at >= CHECKPOINT_SECONDS):
                 self._checkpoint()
         self._progress()
         return self._result()
@@ -185,7 +190,7 @@ class Trainer:
             drawn = order.unlabelled.batch(self.others.next(self.method.n_unlabelled), self.generator)
             unlabelled = drawn.to(self.device)
         labelled, unlabelled = self.method.augment(labelled, unlabelled, step)
-        self._pending.append(self.stepper.backward(labelled, unlabelled, step))
+        self._pending.append(self.stepper.share(self.stepper.backward(labelled, unlabelled, step)))
         if self.device.type == "cpu" or len(self._pending) >= _LOSSES_AT_ONCE:
             self._flush()  # before the update: on a CPU a loss that is not finite never reaches the weights
         self.stepper.update(step)
@@ -212,15 +217,18 @@ class Trainer:
         if order.validation is None or state.iteration == state.validated_at or not is_due:
             return
         self._flush()
-        result = validate(
-            self.method.deployed(self.network),
-            order.validation,
-            loss=self.method.labelled_loss,
-            scheme=order.scheme,
-            device=self.device,
-            dtype=self.stepper.dtype,
-            batch_size=self.stepper.slices_at_once,
-            should_stop=order.should_stop,
+        validation = order.validation
+        result = self.peers.from_first(
+            lambda: validate(
+                self.method.deployed(self.network),
+                validation,
+                loss=self.method.labelled_loss,
+                scheme=order.scheme,
+                device=self.device,
+                dtype=self.stepper.dtype,
+                batch_size=self.stepper.slices_at_once,
+                should_stop=order.should_stop,
+            )
         )
         if result is None:
             self._stop()
@@ -304,13 +312,15 @@ class Trainer:
             "slices": self.slices.state_dict(),
             "others": self.others.state_dict() if self.others is not None else None,
             "augmentation": self.generator.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "torch": self.peers.gather(torch.get_rng_state()),
+            "cuda": self.peers.gather(torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None),
             "best": self.best,
             "state": asdict(self.state),
         }
-        path = write_checkpoint(self.order.folder, self.state.iteration, document)
         self._checkpoint_at = time.monotonic()
+        if self.peers.rank:
+            return
+        path = write_checkpoint(self.order.folder, self.state.iteration, document)
         self.order.emit(Event(kind=EventKind.CHECKPOINT, data={"iteration": self.state.iteration, "path": str(path)}))
 
     def _resume(self) -> None:
@@ -332,11 +342,22 @@ class Trainer:
         if self.others is not None:
             self.others.load_state_dict(document["others"])
         self.generator.set_state(document["augmentation"])
-        torch.set_rng_state(document["torch"])
-        if document["cuda"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(document["cuda"], self.device)
+        self._restore_randomness(_list(document["torch"]), _list(document["cuda"]))
         self.best = document["best"]
         self.state = _State(**document["state"])
+
+    def _restore_randomness(self, states: list[Tensor], on_cuda: list[Tensor | None]) -> None:
+        if len(states) != self.peers.size:
+            self._notice(
+                f"resumed with {self.peers.size} processes after {len(states)}: the result is equal up to rounding and "
+                "to what dropout leaves to chance"
+            )
+            if self.peers.rank >= len(states):
+                return  # keeps the seed of its rank
+        torch.set_rng_state(states[self.peers.rank])
+        on_device = on_cuda[self.peers.rank]
+        if on_device is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(on_device, self.device)
 
     def _result(self) -> FitResult:
         state = self.state
@@ -354,6 +375,11 @@ class Trainer:
             slices_at_once=self.stepper.slices_at_once,
             extras={name: _on_cpu(module.state_dict()) for name, module in self.method.extras().items()},
         )
+
+
+def _list(value: Any) -> list[Any]:
+    """Checkpoints of before there were several processes hold one value."""
+    return value if isinstance(value, list) else [value]
 
 
 def _plain(dice: dict[str, float]) -> dict[str, float | None]:
