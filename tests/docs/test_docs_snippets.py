@@ -22,10 +22,10 @@ RUN = (
     *("study new", "study import", "study check", "study status", "strategies", "networks"),
     *("train", "predict", "evaluate", "models list", "jobs list", "export", "qc ratings export"),
 )
-"""The others open windows, take minutes, or want files and servers of one's own: they are parsed, so that an option that
-is not there shows; each has tests of its own."""
+"""The others open windows, take minutes, or want files and servers of one's own: they are parsed, so that an option
+that is not there shows; each has tests of its own."""
 
-PLACEHOLDERS = ("MODEL", "CASE", "DIR", "FILE", "READER", "ID")
+PLACEHOLDERS = ("MODEL", "CASE", "DIR", "FILE", "READER", "ID", "--database", "shared_study")
 NOT_TRAINED = ("semi-qc-seg",)  # needs a classifier, which takes minutes
 
 
