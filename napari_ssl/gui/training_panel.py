@@ -209,7 +209,8 @@ class TrainingPanel(QWidget):
         shown = self.run.job
         for job in trainings:
             if shown is not None and job.id == shown.id:
-                just_over = job.state.is_over and not before.get(job.id, shown.state).is_over
+                known = before.get(job.id, shown.state)
+                just_over = job.state.is_over and job.state is not known  # that it ran again may pass unseen
                 self.run.update_job(job)
                 if just_over:
                     self._finish(job)

@@ -149,8 +149,7 @@ def _train_and_promote(window, runner, study, folder) -> None:
     runner.set_state(job_id, JobState.CANCELLED)
     wait(lambda: widget.training.run.resume_button.isVisible())
     click(widget.training.run.resume_button)
-    wait(lambda: ("resume", job_id) in runner.calls)
-    runner.set_state(job_id, JobState.RUNNING)
+    wait(lambda: ("resume", job_id) in runner.calls)  # it is done before the window has seen it run again
     end_training(window, runner, job_id, study, folder / "model-2")
     widget.tabs.setCurrentWidget(widget.models)
     wait(lambda: widget.models.selected_model() is not None and widget.models.selected_model().id == "model-2")
