@@ -308,18 +308,17 @@ def test_figures_of_an_interrupted_evaluation_count_only_for_the_same_postproces
 
 
 def test_time_left_counts_only_cases_that_were_labelled_now(proposed, tmp_path, monkeypatch):
-    """Two cases were done before: they say nothing about how long the third one takes."""
+    """One case was done before: it says nothing about how long the two others take."""
     spec = prediction_spec(proposed)
     execute(spec, tmp_path, quietly, never)
-    (tmp_path / "output" / "patient004.json").unlink()
+    for case_id in ("patient004", "patient005"):
+        (tmp_path / "output" / f"{case_id}.json").unlink()
     clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("napari_ssl.rounds.prediction.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr("napari_ssl.rounds.case_tally.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     events = []
     execute(spec, tmp_path, events.append, never)
-    left = [e.data.get("seconds_left") for e in events if e.kind is EventKind.PROGRESS]
-    assert left[0] is None
-    assert left[1] == pytest.approx(10.0)
-    assert left[2] == 0
+    told = [e.data for e in events if e.kind is EventKind.PROGRESS]
+    assert [(data["n_done"], data["seconds_left"]) for data in told] == [(2, 10.0), (3, 0.0)]
 
 
 def test_an_evaluation_is_stored_with_the_model(proposed):
