@@ -33,6 +33,8 @@ class PlacePanel(QWidget):
         self.grid = PlaceGrid()
         self.told = muted_label()
         self.reason = QComboBox()
+        self.reason.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.reason.setMinimumContentsLength(5)  # the list itself is as wide as its longest reason
         self.reason.setAccessibleName("Reason of a wrong frame or slice")
         self.reason.setToolTip("Kept with the next “wrong”")
         self.comment = QLineEdit()

@@ -8,7 +8,7 @@ from gui_cases import add_model, beating_disc, propose
 from gui_driver import ALT, CTRL, READER, SHIFT, wait
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialogButtonBox
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QScrollArea
 
 from napari_ssl.core.decision import PlaceJudgement, Verdict
 from napari_ssl.gui.history_dialog import HistoryDialog
@@ -245,3 +245,11 @@ def test_parts_of_the_window_are_reached_by_keys(window):
                                    ("canvas", window.canvas)) if focus is part or part.isAncestorOf(focus))
         )  # fmt: skip
     assert set(seen) == {"queue", "curves", "tabs", "canvas"}
+
+
+def test_nothing_of_the_panel_is_cut_in_a_window_of_1280_pixels(window):
+    for _ in range(20):
+        QApplication.processEvents()
+    area = window.widget.review.findChild(QScrollArea)
+    assert window.widget.width() <= 380, "the window of the tests is 1280 pixels wide"
+    assert area.widget().minimumSizeHint().width() <= area.viewport().width()
