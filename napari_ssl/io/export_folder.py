@@ -126,7 +126,8 @@ class ExportFolder:
             raise StorageError(f"{target}: is a folder; remove it or export to another folder")
         if os.path.lexists(target) and not self._overwrite:
             raise StorageError(
-                f"{target}: exists already and nothing was written; export to another folder, or let files be replaced (--force)"
+                f"{target}: exists already and nothing was written; export to another folder, or let files be "
+                "replaced (--force)"
             )
 
     def _check_place(self, path: Path) -> None:

@@ -48,9 +48,7 @@ def test_ukbb_end_systole_without_its_picture_is_refused(tmp_path):
     one = make_phases(tmp_path)
     (one / "sa_ES.nii.gz").unlink()
     (item,) = scan(tmp_path, "ukbb")
-    with pytest.raises(
-        LabelError, match=r"label_sa_ES\.nii\.gz: labels end-systole, and sa_ES\.nii.*not beside it"
-    ):
+    with pytest.raises(LabelError, match=r"label_sa_ES\.nii\.gz: labels end-systole, and sa_ES\.nii.*not beside it"):
         item.drawn.labels((4, 2, 4, 4))
 
 

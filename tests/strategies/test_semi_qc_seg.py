@@ -19,7 +19,7 @@ class Watched(Lab):
 
     scores: dict[str, float]
     losses: list[float]
-    dices: dict[str, float] = {}
+    dices: dict[str, float]
     operating_point = 0.5
 
     def fit(self, items, **arguments):
