@@ -18,10 +18,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from napari_ssl.core.decision import STATE_OF, Decision, ReviewState, Verdict, review_state, standing_decisions
+from napari_ssl.core.decision import (
+    STATE_OF,
+    Decision,
+    PlaceVerdict,
+    ReviewState,
+    Verdict,
+    review_state,
+    standing_decisions,
+)
 from napari_ssl.core.reading import MEASURING, ReadingKind, ReadingTask
 
-__all__ = ["FINAL", "ReaderView", "StudyView", "counting", "open_tasks", "reader_view", "study_view"]
+__all__ = ["FINAL", "ReaderView", "StudyView", "counting", "counting_places", "open_tasks", "reader_view", "study_view"]
 
 FINAL = frozenset({Verdict.ACCEPT, Verdict.CORRECT, Verdict.REJECT})
 """Verdicts that answer the question; DEFER puts it off."""
@@ -63,6 +71,36 @@ class StudyView:
 def counting(decisions: Iterable[Decision]) -> list[Decision]:
     """Return the decisions that say something about the case, without those that only measure the reader."""
     return [d for d in decisions if d.reading not in MEASURING]
+
+
+def counting_places(
+    verdicts: Iterable[PlaceVerdict], tasks: Iterable[ReadingTask], decisions: Iterable[Decision]
+) -> list[PlaceVerdict]:
+    """Return the verdicts on places that say something about the labels, without those given in a read that measures.
+
+    Such a verdict is about the version of a hidden repeat or gold case, by its reader, given while that read was open.
+
+    Parameters
+    ----------
+    verdicts, tasks, decisions : iterables
+        Of one case or a study, oldest first, those that take another one back among them.
+    """
+    planned: dict[tuple[str, int], list[ReadingTask]] = {}
+    for task in tasks:
+        planned.setdefault((task.reader, task.segmentation_id), []).append(task)
+    own: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        own.setdefault(decision.case_id, []).append(decision)
+
+    def measures(verdict: PlaceVerdict) -> bool:
+        there = [
+            t for t in planned.get((verdict.reader, verdict.segmentation_id), ()) if t.created_at <= verdict.judged_at
+        ]
+        before = [d for d in own.get(verdict.case_id, ()) if d.decided_at <= verdict.judged_at] if there else []
+        waiting = open_tasks(there, before)
+        return bool(waiting) and waiting[0].kind in MEASURING
+
+    return [v for v in verdicts if not measures(v)]
 
 
 def open_tasks(tasks: Iterable[ReadingTask], decisions: Sequence[Decision]) -> list[ReadingTask]:

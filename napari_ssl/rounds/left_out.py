@@ -2,6 +2,7 @@
 
 A verdict counts for the label version that it was given on: who corrects the labels judges them anew. A wrong slice
 takes its frame along, because labels enter a training by frame. Readers need not agree: one standing "wrong" suffices.
+What was said in a hidden repeat or gold case measures the reader and leaves nothing out.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_ssl.core.case import Case, Split
-from napari_ssl.core.consensus import study_view
-from napari_ssl.core.decision import Decision, ReviewState, Verdict
+from napari_ssl.core.consensus import counting_places, study_view
+from napari_ssl.core.decision import Decision, ReviewState, Verdict, standing_place_verdicts
 from napari_ssl.core.segmentation import Segmentation, Source
 from napari_ssl.core.training import Role, TrainingItem
 from napari_ssl.errors import SpecError
@@ -67,14 +67,16 @@ def standing_of(study: Study) -> Standing:
         elif s.source in (Source.MODEL, Source.REFINED):
             proposal[s.case_id] = max(s.id, proposal.get(s.case_id, 0))
     by_case: dict[str, list[Decision]] = defaultdict(list)
-    for d in study.decisions():
+    all_decisions = study.decisions()
+    for d in all_decisions:
         by_case[d.case_id].append(d)
     state: dict[str, ReviewState] = {}
     decision: dict[str, Decision | None] = {}
     for case_id, decisions in by_case.items():
         view = study_view(decisions, proposal_id=proposal.get(case_id))
         state[case_id], decision[case_id] = view.state, view.standing
-    return Standing(segmentations, reference, state, decision, wrong_frames(study.place_verdicts()))
+    places = counting_places(study.place_verdicts(standing=False), study.reading_tasks(), all_decisions)
+    return Standing(segmentations, reference, state, decision, wrong_frames(standing_place_verdicts(places)))
 
 
 def make_item(

@@ -75,7 +75,13 @@ class ReadingTaskRoom(StoredLabelRoom):
     def withdraw_reading_tasks(self, *, reader: str | None = None, kind: ReadingKind | str | None = None) -> int:
         """Forget planned reads that nobody has begun, of all or one reader and kind; returns how many."""
         used = sa.select(schema.decisions.c.task_id).where(schema.decisions.c.task_id.is_not(None))
-        query = sa.delete(_TABLE).where(_TABLE.c.id.not_in(used))
+        places = schema.place_verdicts
+        judged = sa.exists().where(
+            places.c.reader == _TABLE.c.reader,
+            places.c.segmentation_id == _TABLE.c.segmentation_id,
+            places.c.judged_at >= _TABLE.c.created_at,
+        )
+        query = sa.delete(_TABLE).where(_TABLE.c.id.not_in(used), ~judged)
         if reader is not None:
             query = query.where(_TABLE.c.reader == reader)
         if kind is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from napari_ssl.core.decision import PlaceVerdict, Verdict
 from napari_ssl.core.label_scheme import PRESETS
+from napari_ssl.core.reading import ReadingTask
 from napari_ssl.core.segmentation import Source
 from napari_ssl.core.training import Role
 from napari_ssl.rounds.training_set import count_training_set, training_items
@@ -93,3 +94,50 @@ def test_a_case_of_which_every_frame_is_wrong_is_left_out(study):
         _judge(study, labels, frame)
     assert _item(study) is None
     assert count_training_set(study).rejected_left_out == 1
+
+
+def _plan_repeat(study, labels, kind="repeat", **more):
+    task = ReadingTask(
+        case_id=labels.case_id,
+        segmentation_id=labels.id,
+        reader="Ada",
+        kind=kind,
+        created_at=datetime.now(UTC),
+        **more,
+    )
+    return study.add_reading_tasks([task])[0]
+
+
+@pytest.mark.parametrize(("kind", "more"), [("repeat", {}), ("gold", {"expected": "good"})])
+def test_what_is_said_of_places_in_a_hidden_read_measures_the_reader_alone(study, kind, more):
+    labels = propose(study, "p0", 0)
+    study.record(decide(labels))
+    _judge(study, labels, 1)
+    _plan_repeat(study, labels, kind, **more)
+    _judge(study, labels, 2)
+    _judge(study, labels, 1, verdict="good")  # must not hide what was said of the frame in the read that counts
+    kept = (0, 2, 3)
+    assert _item(study).frames == kept
+    study.record(decide(labels))  # answers the hidden read
+    assert _item(study).frames == kept
+    _judge(study, labels, 3)  # said afterwards, on the open case
+    assert _item(study).frames == (0, 2)
+    assert count_training_set(study).wrong_frames == 2
+
+
+def test_a_hidden_read_in_which_places_were_judged_is_begun_and_cannot_be_forgotten(study):
+    labels = propose(study, "p0", 0)
+    study.record(decide(labels))
+    _plan_repeat(study, labels)
+    wrong = _judge(study, labels, 2)
+    assert study.withdraw_reading_tasks() == 0
+    study.take_back_place_verdict(wrong.id, "Ada")
+    assert _item(study).frames == tuple(range(SHAPE[0]))
+
+
+def test_another_readers_hidden_read_takes_nothing_from_a_verdict(study):
+    labels = propose(study, "p0", 0)
+    study.record(decide(labels, reader="Bo"))
+    _plan_repeat(study, labels)
+    _judge(study, labels, 2, reader="Bo")
+    assert 2 not in _item(study).frames
