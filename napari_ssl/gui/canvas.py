@@ -78,6 +78,8 @@ class CaseCanvas:
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self.viewer = viewer
+        # Also in a light theme: a white margin dazzles, and the dark heart is read worse beside it.
+        viewer.canvas.background_color_override = "black"
         self._layers: dict[str, Layer] = {}
         self._hidden: dict[str, bool] | None = None
         self._blanked: dict[str, bool] = {}

@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor, QIcon
 
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.errors import CatalogueError
-from napari_ssl.gui.theme import state_icon
+from napari_ssl.gui.theme import Colours, state_icon
 from napari_ssl.review.audit_draw import AUDIT_SEED, in_audit
 from napari_ssl.review.queue import filter_rows, order_rows, with_audit
 from napari_ssl.review.queue_filter import TO_DO, row_text
@@ -123,6 +123,15 @@ class QueueModel(QAbstractTableModel):
         self.sorted_column: tuple[int, Qt.SortOrder] | None = None
         self.current_id: str | None = None
         self._last_row = 0
+        self._muted, self._warning = STATE_COLOURS[ReviewState.UNREVIEWED], STATE_COLOURS[ReviewState.SUPERSEDED]
+
+    def recolour(self, colours: Colours) -> None:
+        """Write in colours that are read on the theme's background."""
+        if (self._muted, self._warning) != (colours.muted, colours.warning):
+            self._muted, self._warning = colours.muted, colours.warning
+            if self.rows:
+                last = self.index(len(self.rows) - 1, len(COLUMNS) - 1)
+                self.dataChanged.emit(self.index(0, 0), last, [Qt.ItemDataRole.ForegroundRole])
 
     @property
     def all_rows(self) -> list[QueueRow]:
@@ -242,9 +251,9 @@ class QueueModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole and 2 <= index.column() <= 7:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0 and row.proposal_id is None:
-            return QColor(STATE_COLOURS[ReviewState.UNREVIEWED])
+            return QColor(self._muted)
         if role == Qt.ItemDataRole.ForegroundRole and _is_marked(row, index.column()):
-            return QColor(STATE_COLOURS[ReviewState.SUPERSEDED])
+            return QColor(self._warning)
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tip(row) + (f" · {_AUDIT_MARK} drawn for the audit" if self.is_audit(row) else "")
         return None

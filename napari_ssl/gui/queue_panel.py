@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtCore import QEvent, QModelIndex, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 from napari_ssl.core.case import Split
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.gui.queue_model import COLUMNS, STATE_TEXTS, TO_DO, QueueModel
-from napari_ssl.gui.theme import muted_label, set_margins, wrapped_label
+from napari_ssl.gui.theme import colours_of, is_theme_change, muted_label, set_margins, wrapped_label
 from napari_ssl.review.audit import audit_of_rows
 from napari_ssl.review.queue import ORDERS
 from napari_ssl.study.queue_rows import QueueRow
@@ -116,6 +116,12 @@ class QueuePanel(QWidget):
         self.table.clicked.connect(self._choose)
         self.table.activated.connect(self._choose)
         self.table.horizontalHeader().sectionClicked.connect(self._sort_by)
+        self.model.recolour(colours_of(self))
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if is_theme_change(event):
+            self.model.recolour(colours_of(self))
 
     @staticmethod
     def _combo(name: str, items: Sequence[tuple[str, object]]) -> QComboBox:
@@ -144,7 +150,7 @@ class QueuePanel(QWidget):
         header.setSectionsClickable(True)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in enumerate((86, 84, 58, 42, 46, 44, 56, 52, 80, 76)):
+        for column, width in enumerate((80, 96, 58, 42, 46, 44, 56, 52, 80, 76)):
             table.setColumnWidth(column, width)
         return table
 

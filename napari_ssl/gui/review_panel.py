@@ -90,7 +90,7 @@ class ReviewPanel(QWidget):
         self.pressures_button.hide()
         self.subject_button = QPushButton()
         self.subject_button.setFlat(True)
-        self.subject_button.setStyleSheet("text-align: left; padding: 2px 0px;")
+        self.subject_button.setStyleSheet("text-align: left; padding: 2px 5px;")
         self.subject_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.subject_button.clicked.connect(self.subject_clicked)
         self.show_subject("")

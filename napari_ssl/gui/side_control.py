@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -42,6 +42,7 @@ class SideControl(QObject):
         self.is_wanted = False
         self._loaded: LoadedCase | None = None
         self._place = (0, 0, 0)
+        self._narrowed: tuple[float, dict[str, Any]] | None = None  # the zoom set when the views came, the view before
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.draw)
@@ -77,13 +78,18 @@ class SideControl(QObject):
         shown = self.is_wanted and self._loaded is not None
         if shown == self.side.isVisible():
             return
-        before, zoom = self.canvas.size_yx, self.canvas.viewer.scene.camera.zoom
+        camera = self.canvas.viewer.scene.camera
+        before = {"zoom": camera.zoom, "canvas": list(self.canvas.size_yx)}
+        if not shown and self._narrowed is not None and np.isclose(self._narrowed[0], camera.zoom):
+            before = self._narrowed[1]  # nobody zoomed meanwhile: what was there comes back
+        self._narrowed = None
         self.side.setVisible(shown)
 
         def fit() -> None:
             after = self.canvas.size_yx
             if self._loaded is not None and min(after) > 0:
-                self.canvas.viewer.scene.camera.zoom = fitted_zoom({"zoom": zoom, "canvas": list(before)}, after)
+                camera.zoom = fitted_zoom(before, after)
+                self._narrowed = (camera.zoom, before) if self.side.isVisible() else None
             self.draw()
 
         QTimer.singleShot(_LAYOUT_MS, self, fit)

@@ -66,7 +66,7 @@ def colours_of(widget: QWidget) -> Colours:
     return Colours(
         background=background.name(),
         text=text.name(),
-        muted=_mix(text, background, 0.35),
+        muted=_mix(text, background, 0.35 if dark else 0.2),
         grid=_mix(background, text, 0.2),
         accent="#56B4E9" if dark else "#0072B2",
         good="#2FBF8F" if dark else "#00694C",

@@ -281,6 +281,7 @@ class WorkspaceWidget(JudgingActions):
         for dock in compat.napari_docks(self.viewer):
             dock.show()
         compat.show_help(self.viewer, True)
+        self.viewer.canvas.background_color_override = None
         self.banner.deleteLater()
         self.side.deleteLater()
         self.start_page.deleteLater()
@@ -290,6 +291,7 @@ class WorkspaceWidget(JudgingActions):
         if self._closed:
             return
         self._closed = True
+        self.tour.end()
         self._leave_study()
         self._sample_task.close()
         self.training.close_panel()

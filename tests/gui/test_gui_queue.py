@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtTest import QTest
 
 from napari_ssl.core.case import Split
 from napari_ssl.core.decision import ReviewState
-from napari_ssl.gui.queue_model import COLUMNS, TO_DO
+from napari_ssl.gui.queue_model import COLUMNS, STATE_TEXTS, TO_DO
 from napari_ssl.gui.queue_panel import QueuePanel
 from napari_ssl.study.queue_rows import QueueRow
 
@@ -110,3 +113,34 @@ def test_a_decision_shows_before_it_is_stored(panel):
     panel.set_state(case_id, ReviewState.ACCEPTED)
     assert panel.model.rows[0].state is ReviewState.ACCEPTED
     assert panel.model.index(0, 1).data() == "accepted"
+
+
+@pytest.mark.parametrize(("background", "text"), [("#e9e6e6", "#3b3a39"), ("#262930", "#f0f1f2")])
+def test_flags_and_cases_without_labels_are_read_in_a_light_and_in_a_dark_theme(panel, background, text):
+    palette = panel.palette()
+    palette.setColor(QPalette.ColorRole.Window, QColor(background))
+    palette.setColor(QPalette.ColorRole.WindowText, QColor(text))
+    panel.setPalette(palette)
+    panel.set_rows([replace(rows(1)[0], proposal_id=1, n_flags=2), replace(rows(1)[0], case_id="b", proposal_id=None)])
+    titles = [title for title, *_ in COLUMNS]
+    for row, title in ((0, "Rules"), (1, "Case")):
+        at = next(i for i, r in enumerate(panel.model.rows) if (r.proposal_id is None) == bool(row))
+        ink = panel.model.index(at, titles.index(title)).data(Qt.ItemDataRole.ForegroundRole)
+        assert _contrast(ink, QColor(background)) >= 4.5
+
+
+def test_no_state_is_cut(panel):
+    panel.set_rows(rows(10))
+    width = panel.table.columnWidth(1) - 12 - 12  # the mark, and room at its sides
+    assert all(panel.table.fontMetrics().horizontalAdvance(text) <= width for text in STATE_TEXTS.values())
+
+
+def _contrast(first, second):
+    """Contrast after WCAG 2.1."""
+
+    def luminance(colour):
+        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour.getRgbF()[:3]]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)

@@ -190,6 +190,30 @@ def test_ed_and_es_stand_beside_and_follow_slice_zoom_and_edits(rich):
     wait(lambda: not side.isVisible())
 
 
+def test_the_zoom_of_before_comes_back_when_the_views_beside_go(rich):
+    camera, side = rich.viewer.scene.camera, rich.widget.side
+    before = camera.zoom
+    rich.press(KEY.Key_V)
+    wait(lambda: side.isVisible() and camera.zoom < 0.95 * before)
+    rich.press(KEY.Key_V)
+    wait(lambda: not side.isVisible() and camera.zoom == pytest.approx(before))
+    rich.press(KEY.Key_V)
+    wait(lambda: side.isVisible() and camera.zoom < 0.95 * before)
+    camera.zoom = mine = 2 * before
+    rich.press(KEY.Key_V)
+    wait(lambda: not side.isVisible())
+    QTest.qWait(200)
+    assert camera.zoom == pytest.approx(mine), "a zoom of the reader's own stays"
+
+
+def test_the_margin_around_the_image_is_black_in_a_light_theme_too(rich):
+    rich.viewer.theme = "light"
+    try:
+        assert tuple(rich.viewer.canvas.background_color)[:3] == (0, 0, 0)
+    finally:
+        rich.viewer.theme = "dark"
+
+
 def test_three_planes_share_one_cross_hair(rich):
     view, side = rich.widget.view, rich.widget.side
     view.show_side_views(True)
