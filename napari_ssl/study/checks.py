@@ -198,6 +198,9 @@ class CheckRoom(OverviewRoom, ModelRoom, JobRoom):
                     message, remedy = "temporary file of a process that was killed", "remove it when no job is running"
                 elif not path.is_file() or name in known or path.suffix == JOURNAL_SUFFIX:
                     continue
+                elif part == "journal" and f"{JOURNAL_SUFFIX}.damaged-" in path.name:
+                    message = "journal with a damaged stroke; those after it were not replayed"
+                    remedy = "look at the case, paint again what is absent, then remove the file"
                 elif part == "journal":
                     message, remedy = "strokes that were painted on other labels and never saved", "remove the file"
                 else:

@@ -5,18 +5,22 @@ Every reader of a journal in this process sees waiting records as if they were i
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_ssl.errors import StorageError, StudyError
 from napari_ssl.io.atomic import write_bytes
-from napari_ssl.study.journal_records import FRAME, Header, frame, read_records, upgraded
+from napari_ssl.study.journal_records import FRAME, Header, frame, has_records_after, read_records, upgraded
 from napari_ssl.study.storage import make_folder, storage_errors
 
 __all__ = ["JournalFile", "has_unsaved", "waiting_cases", "waiting_names", "write_waiting"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -88,6 +92,12 @@ class JournalFile:
 
     def _contents_on_disk(self, header: Header | None) -> list[bytes]:
         contents = list(read_records(self._bytes()))
+        if header is not None and len(contents) < header.n_past:
+            raise StudyError(
+                f"case {self.case_id}: the journal of unsaved strokes {self.path} is damaged at its edit "
+                f"{len(contents) + 1} of {header.n_past} that led to the stored labels; it is left as it is: "
+                "restore it from a backup, or move the file away to go on without it"
+            )
         return [upgraded(c) for c in contents] if header is not None and header.version == 1 else contents
 
     def put(self, base: str, content: bytes) -> None:
@@ -110,6 +120,7 @@ class JournalFile:
     def replace(self, header: Header, records: bytes) -> None:
         """Write the whole file anew; nothing waits then. StorageError: it is as before."""
         with _lock:
+            self._keep_damaged()
             write_bytes(self.path, header.encode() + records)
             self._forget()
 
@@ -129,6 +140,7 @@ class JournalFile:
     def remove(self) -> None:
         """Remove the file and what waits."""
         with _lock:
+            self._keep_damaged()
             with storage_errors(self.path):
                 self.path.unlink(missing_ok=True)
             self._forget()
@@ -145,11 +157,12 @@ class JournalFile:
         records = b""
         if header is not None and header.base == base:  # version 1
             records = b"".join(map(frame, self._contents_on_disk(header)))
-        elif header is not None and sum(1 for _ in read_records(self._bytes())) > header.n_past:
+        elif header is not None and self._has_more(header):
             waiting = _waiting[self.path]
             self.set_aside()
             _waiting[self.path] = waiting
         make_folder(self.path.parent)
+        self._keep_damaged()
         write_bytes(self.path, Header(case=self.case_id, base=base).encode() + records)
         self._size = None
 
@@ -157,6 +170,7 @@ class JournalFile:
         with storage_errors(self.path), open(self.path, "r+b") as stream:
             if stream.seek(0, os.SEEK_END) != self._size:
                 self._size = self._good_size()
+                self._keep_damaged()
                 stream.truncate(self._size)
                 stream.seek(self._size)
             try:
@@ -169,6 +183,29 @@ class JournalFile:
                     stream.truncate(end)
                 raise
             self._size = stream.tell()
+
+    def _has_more(self, header: Header) -> bool:
+        """Whether there is anything but the past, or the past is damaged."""
+        data = self._bytes()
+        return sum(1 for _ in read_records(data)) != header.n_past or has_records_after(data, self._good_size())
+
+    def _keep_damaged(self) -> Path | None:
+        """Copy the file before its end is cut off, where whole records follow a damaged one; returns the copy.
+
+        What a crash cut off is one record at the end, of which nothing can be kept.
+        """
+        data = self._bytes()
+        if b"\n" not in data or not has_records_after(data, self._good_size()):
+            return None
+        kept = self.path.with_name(f"{self.path.name}.damaged-{zlib.crc32(data):08x}")
+        if not kept.exists():
+            write_bytes(kept, data)
+            _LOG.warning(
+                "case %s: a stroke in the journal was damaged; those after it were not replayed, %s keeps them",
+                self.case_id,
+                kept,
+            )
+        return kept
 
     def _header_on_disk(self) -> Header | None:
         try:

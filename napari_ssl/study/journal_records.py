@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from napari_ssl.study.edit_history import Edit, Place, Stroke
 
-__all__ = ["FRAME", "Header", "decode", "encode_look", "frame", "kind_of", "read_records", "upgraded"]
+__all__ = [
+    "FRAME",
+    "Header",
+    "decode",
+    "encode_look",
+    "frame",
+    "has_records_after",
+    "kind_of",
+    "read_records",
+    "upgraded",
+]
 
 FRAME = struct.Struct("<II")
 """Length and CRC-32 before each record's content."""
@@ -51,25 +62,29 @@ class Header:
     def encode(self) -> bytes:
         """Return the line."""
         past = {"edits": self.n_past, "bytes": self.n_past_bytes, "cursor": self.cursor, "unverified": self.unverified}
-        return (
-            json.dumps({"napari-ssl journal": 2, "case": self.case, "base": self.base, "past": past}).encode() + b"\n"
-        )
+        document = {"napari-ssl journal": 2, "case": self.case, "base": self.base, "past": past}
+        return json.dumps({**document, "check": _check(document)}).encode() + b"\n"
 
     @classmethod
     def decode(cls, line: bytes) -> Header | HeaderOfVersion1:
         """Read a line; ValueError, KeyError or TypeError when it is none."""
         document = json.loads(line)
+        if document.pop("check", None) not in (None, _check(document)):  # journals of earlier programs have none
+            raise ValueError("its first line was changed")
         if document["napari-ssl journal"] == 1:
             return HeaderOfVersion1(case=str(document["case"]), base=str(document["base"]))
         if document["napari-ssl journal"] != cls.version:
             raise ValueError(f"version {document['napari-ssl journal']} is newer than this program")
         past = document["past"]
+        numbers = [past[name] for name in ("edits", "bytes", "cursor")]
+        if not all(isinstance(n, int) and n >= 0 for n in numbers) or past["cursor"] > past["edits"]:
+            raise ValueError(f"a past of {numbers[0]} edits in {numbers[1]} bytes, {numbers[2]} of them done")
         return cls(
             case=str(document["case"]),
             base=str(document["base"]),
-            n_past=int(past["edits"]),
-            n_past_bytes=int(past["bytes"]),
-            cursor=int(past["cursor"]),
+            n_past=past["edits"],
+            n_past_bytes=past["bytes"],
+            cursor=past["cursor"],
             unverified=tuple((int(f), int(z)) for f, z in past["unverified"]),
         )
 
@@ -84,6 +99,21 @@ class HeaderOfVersion1(Header):
 def frame(content: bytes) -> bytes:
     """Return a record: length, checksum, content."""
     return FRAME.pack(len(content), zlib.crc32(content)) + content
+
+
+def _check(document: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(document, sort_keys=True).encode())
+
+
+def has_records_after(data: bytes, start: int) -> bool:
+    """Whether a whole record begins anywhere behind a damaged one, that at byte `start`."""
+    for found in re.compile(b"[%s]" % b"".join(_KINDS)).finditer(data, start + 1 + FRAME.size):
+        position = found.start() - FRAME.size
+        length, crc = FRAME.unpack_from(data, position)
+        content = data[position + FRAME.size : position + FRAME.size + length]
+        if len(content) == length and zlib.crc32(content) == crc:
+            return True
+    return False
 
 
 def read_records(data: bytes) -> Iterator[bytes]:

@@ -105,6 +105,70 @@ def test_a_damaged_record_ends_the_strokes(journal: EditJournal, base: np.ndarra
     assert journal.n_records() == 1
 
 
+def _flip(journal: EditJournal, part: bytes | int) -> bytes:
+    """Damage one byte; returns the whole file as it is then."""
+    content = bytearray(journal.path.read_bytes())
+    content[content.index(part) if isinstance(part, bytes) else part] ^= 0x01
+    journal.path.write_bytes(content)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("then", ["append", "rebase", "clear", "other labels"])
+def test_strokes_behind_a_damaged_one_are_kept_in_a_file(journal: EditJournal, base: np.ndarray, then: str, caplog):
+    painted = base.copy()
+    for index in range(3):
+        _paint(journal, painted, 0, [index], 3)
+    first_record = journal.path.read_bytes().index(b"\n") + 1
+    damaged = _flip(journal, first_record + 12)
+    again = journal.with_base(journal.base_hash)
+    if then == "append":
+        again.append(0, [9], [0], [1])
+        assert again.n_records() == 1
+    elif then == "rebase":
+        again.rebase(hash_labels(painted), again.n_records())
+    elif then == "clear":
+        again.clear()
+    else:
+        again.with_base(hash_labels(painted)).append(0, [9], [0], [1])
+    others = [p for p in journal.path.parent.iterdir() if p != journal.path]
+    assert [p.read_bytes() for p in others] == [damaged]
+    if then != "other labels":  # there the file is set aside whole
+        assert others[0].name in caplog.text and "p0" in caplog.text
+
+
+def test_a_damaged_past_is_named_and_nothing_in_the_file_is_changed(journal: EditJournal, base: np.ndarray):
+    painted = base.copy()
+    for index in range(3):
+        _paint(journal, painted, 0, [index], 3)
+    journal = journal.rebase(hash_labels(painted), 3)
+    _paint(journal, painted.copy(), 1, [5], 2)
+    damaged = _flip(journal, journal.path.read_bytes().index(b"\n") + 13)
+    again = journal.with_base(journal.base_hash)
+    for use in (again.history, again.n_records, lambda: again.replay(painted.copy())):
+        with pytest.raises(StudyError, match=r"damaged at its edit 1 of 3.*move the file away"):
+            use()
+    assert journal.path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("part", [b'": "p0"', b'"cursor"', b'"bytes": 0'])
+def test_a_first_line_that_was_changed_is_told(journal: EditJournal, base: np.ndarray, part: bytes):
+    _paint(journal, base.copy(), 0, [1], 3)
+    _flip(journal, journal.path.read_bytes().index(part) + len(part) - 2)
+    with pytest.raises(StudyError, match=r"cannot be read"):
+        journal.with_base(journal.base_hash).history()
+
+
+def test_a_first_line_with_impossible_numbers_is_told(journal: EditJournal, base: np.ndarray):
+    _paint(journal, base.copy(), 0, [1], 3)
+    line, rest = journal.path.read_bytes().split(b"\n", 1)
+    for number in ("1e999", "7", "-1"):
+        document = {k: v for k, v in json.loads(line).items() if k != "check"}
+        text = json.dumps(document).replace('"cursor": 0', f'"cursor": {number}')
+        journal.path.write_bytes(text.encode() + b"\n" + rest)
+        with pytest.raises(StudyError, match=r"cannot be read"):
+            journal.with_base(journal.base_hash).history()
+
+
 def test_strokes_on_other_labels_are_neither_replayed_nor_lost(tmp_path: Path, journal: EditJournal, base: np.ndarray):
     _paint(journal, base.copy(), 0, [1], 3)
     other = (base + 1) % 4
