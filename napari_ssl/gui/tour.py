@@ -112,13 +112,16 @@ class _Bubble(QFrame):
 
 
 class Tour(QObject):
-    """Shows steps over `window`, one at a time; `ended` follows the last one or a skip."""
+    """Shows steps over a window, one at a time; `ended` follows the last one or a skip.
+
+    The window is known only while a tour runs: a reference from here would keep one alive that was closed.
+    """
 
     ended = Signal()
 
-    def __init__(self, window: QWidget, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._window = window
+        self._window: QWidget | None = None
         self._steps: list[TourStep] = []
         self._index = 0
         self._bubble: _Bubble | None = None
@@ -139,12 +142,13 @@ class Tour(QObject):
         """Number of the step on show, from 0."""
         return self._index
 
-    def start(self, steps: Sequence[TourStep]) -> None:
-        """Begin with the first step; a tour that runs begins anew."""
+    def start(self, window: QWidget, steps: Sequence[TourStep]) -> None:
+        """Begin with the first step over a window; a tour that runs begins anew."""
         self.end()
         self._steps, self._index = list(steps), 0
         if not self._steps:
             return
+        self._window = window
         self._ring = QFrame(self._window)
         self._ring.setObjectName("napariSslTourRing")
         self._ring.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -166,7 +170,7 @@ class Tour(QObject):
         for part in (self._bubble, self._ring):
             part.hide()
             part.deleteLater()
-        self._bubble = self._ring = None
+        self._bubble = self._ring = self._window = None
         self.ended.emit()
 
     def _move(self, step: int) -> None:

@@ -42,7 +42,7 @@ class JudgingActions(StudyActions):
     def _wire_judging(self) -> None:
         self._subjects = {}
         self.place_desk = PlaceDesk(self.review.places, self)
-        self.tour = Tour(compat.main_window(self.viewer), self)
+        self.tour = Tour(self)
         self.review.places.place_chosen.connect(self._go_to_place)
         self.navigator.moved.connect(self.place_desk.moved)
         self.review.history_clicked.connect(self.show_history)
@@ -285,7 +285,7 @@ class JudgingActions(StudyActions):
 
     def start_tour(self) -> None:
         """Show the tour from its first step."""
-        self.tour.start(workspace_steps(self))
+        self.tour.start(compat.main_window(self.viewer), workspace_steps(self))
 
     def _sample_ready(self, study: Study) -> None:
         super()._sample_ready(study)

@@ -123,8 +123,8 @@ def _history(_holder: QWidget) -> QWidget:
 
 
 def _tour(holder: QWidget) -> QWidget:
-    tour = Tour(holder, holder)
-    tour.start([TourStep(title="The queue", text="Cases wait here.", target=holder)])
+    tour = Tour(holder)
+    tour.start(holder, [TourStep(title="The queue", text="Cases wait here.", target=holder)])
     return tour.bubble
 
 
