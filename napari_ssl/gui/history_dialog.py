@@ -65,6 +65,7 @@ class HistoryDialog(QDialog):
     def show_rows(self, rows: Sequence[HistoryRow]) -> None:
         """List what happened."""
         self._rows = list(rows)
+        self.ensurePolished()  # only then it has the colours that it is shown in
         muted = QColor(colours_of(self).muted)
         self.table.setRowCount(len(self._rows))
         for r, row in enumerate(self._rows):

@@ -7,6 +7,7 @@ import pytest
 from gui_cases import add_model, beating_disc, propose
 from gui_driver import ALT, CTRL, READER, SHIFT, wait
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QPalette
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QScrollArea
 
@@ -126,6 +127,20 @@ def test_any_own_decision_is_taken_back_from_the_history(window, review_study):
     assert dialog._rows[1].taken_back and not dialog.take_back_button.isEnabled()
     dialog.close()
     window.wait_saved()
+
+
+def test_a_line_that_was_taken_back_is_read_on_the_dialogs_ground(window, review_study):
+    window.press(Qt.Key.Key_A)
+    window.wait_for("case1")
+    window.wait_saved()
+    window.press(Qt.Key.Key_Backspace, CTRL)
+    window.wait_for("case0")
+    window.wait_saved()
+    dialog = _history(window)
+    (gone,) = [i for i, row in enumerate(dialog._rows) if row.taken_back]
+    ground = dialog.palette().color(QPalette.ColorRole.Window).lightness()
+    assert abs(dialog.table.item(gone, 0).foreground().color().lightness() - ground) > 80
+    dialog.close()
 
 
 def test_an_earlier_version_of_the_labels_can_be_looked_at(window, review_study):
