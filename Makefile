@@ -34,7 +34,7 @@ demo: setup
 
 test: setup
 	@$(PY) -m napari_ssl.system
-	@settings=$$(mktemp -d) && NAPARI_CONFIG=$$settings/settings.yaml xvfb-run -a -s "-screen 0 1920x1200x24" \
+	@settings=$$(mktemp -d) && PYTHONUTF8=1 NAPARI_CONFIG=$$settings/settings.yaml xvfb-run -a -s "-screen 0 1920x1200x24" \
 		$(PY) -m pytest $(ARGS); status=$$?; rm -rf "$$settings"; exit $$status
 
 # The window in an environment of its own, without torch: makes it, reviews in it, some minutes.

@@ -5,6 +5,7 @@ from gui_cases import beating_disc
 from gui_driver import CTRL, READER, Driver, wait
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_ssl.gui import compat
 from napari_ssl.gui.workspace import WorkspaceWidget, add_workspace
@@ -53,6 +54,7 @@ def test_without_a_study_there_are_ways_to_begin(make_napari_viewer):
     widget = add_workspace(viewer, reader=READER)
     texts = [b.text() for b in widget.start_page.buttons]
     assert texts == ["Open study …", "New study …", "Try the sample study"]
+    QApplication.processEvents()
     assert widget.start_page.isVisible()
     for key in (Qt.Key.Key_A, Qt.Key.Key_N, Qt.Key.Key_R, Qt.Key.Key_U, Qt.Key.Key_Right, Qt.Key.Key_H):
         QTest.keyClick(compat.canvas_widget(viewer), key)
