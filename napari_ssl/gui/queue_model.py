@@ -123,6 +123,7 @@ class QueueModel(QAbstractTableModel):
         self.sorted_column: tuple[int, Qt.SortOrder] | None = None
         self.current_id: str | None = None
         self._last_row = 0
+        self._follower: str | None = None  # where the review goes on though the case on screen changed its place
         self._muted, self._warning = STATE_COLOURS[ReviewState.UNREVIEWED], STATE_COLOURS[ReviewState.SUPERSEDED]
 
     def recolour(self, colours: Colours) -> None:
@@ -143,7 +144,10 @@ class QueueModel(QAbstractTableModel):
         self._all = list(rows)
         self._by_id = {r.case_id: r for r in self._all}
         self._texts, self._ordered = {}, {}
+        at = self._index.get(self._follower, self._index.get(self.current_id, len(self.rows)) + 1)
+        followers = [r.case_id for r in self.rows[at:]]
         self.arrange()
+        self._follower = next((case_id for case_id in followers if case_id in self._index), None)
 
     def arrange(self) -> None:
         """Apply filter and order."""
@@ -160,6 +164,7 @@ class QueueModel(QAbstractTableModel):
             rows = with_audit(rows, AUDIT_SEED)
         self.beginResetModel()
         self.rows = rows
+        self._follower = None
         self._index = {r.case_id: i for i, r in enumerate(rows)}
         self.endResetModel()
 
@@ -208,7 +213,7 @@ class QueueModel(QAbstractTableModel):
 
     def set_current(self, case_id: str | None) -> None:
         """Remember the case on screen, from which next and previous count."""
-        self.current_id = case_id
+        self.current_id, self._follower = case_id, None
         self._last_row = self._index.get(case_id, self._last_row) if case_id else 0
 
     def neighbour(self, step: int, *, to_do_only: bool = False) -> str | None:
@@ -221,6 +226,9 @@ class QueueModel(QAbstractTableModel):
             return None
         here = self._index.get(self.current_id) if self.current_id else None
         start = here if here is not None else self._last_row - (1 if step > 0 else 0)
+        on = self._index.get(self._follower) if self._follower else None
+        if on is not None and on - 1 != here:  # what was saved has other figures and stands elsewhere now
+            start = on - 1 if step > 0 else on
         if not to_do_only:
             at = start + step
             return self.rows[at].case_id if 0 <= at < len(self.rows) else None

@@ -90,4 +90,7 @@ class EditingActions(LayerActions):
 
     def _call_off(self) -> bool:
         """Answer Escape; returns whether there was something to call off."""
-        return bool(self.reviewer and self.reviewer.tools.stop_drawing()) or self.review.hide_reasons()
+        if self.reviewer and self.reviewer.tools.stop_drawing():
+            self.banner.clear()  # it says how to draw
+            return True
+        return self.review.hide_reasons()

@@ -229,6 +229,7 @@ def test_escape_calls_the_region_off_and_a_polygon_paints_again(window):
     window.press(K.Key_G, SHIFT)
     window.drag((14, 18))
     window.press(K.Key_Escape)
+    assert not window.widget.banner.text
     assert not window.widget.reviewer.tools.is_drawing
     assert str(window.widget.reviewer.canvas.labels.mode) == "pan_zoom"
 

@@ -129,6 +129,22 @@ def test_flags_and_cases_without_labels_are_read_in_a_light_and_in_a_dark_theme(
         assert _contrast(ink, QColor(background)) >= 4.5
 
 
+def test_the_review_goes_on_where_it_was_though_a_saved_case_moves_in_the_order(panel):
+    model = panel.model
+    many = [replace(r, state=ReviewState.UNREVIEWED, proposal_id=1) for r in rows(6)]
+    panel.set_rows(many)
+    ids = [r.case_id for r in model.rows]
+    model.set_current(ids[2])
+    saved = [replace(r, mean_confidence=None) if r.case_id == ids[2] else r for r in many]
+    for _ in range(2):  # the queue may be read more than once
+        panel.set_rows(saved)
+        assert model.rows[-1].case_id == ids[2]
+        assert model.neighbour(1) == model.neighbour(1, to_do_only=True) == ids[3]
+        assert model.neighbour(-1) == model.neighbour(-1, to_do_only=True) == ids[1]
+    model.set_current(ids[4])
+    assert (model.neighbour(-1), model.neighbour(1)) == (ids[3], ids[5])
+
+
 def test_no_state_is_cut(panel):
     panel.set_rows(rows(10))
     width = panel.table.columnWidth(1) - 12 - 12  # the mark, and room at its sides
