@@ -21,6 +21,11 @@ from napari_ssl.io.layouts import ImportItem
 from napari_ssl.study.study import Study
 
 
+def pytest_collection_modifyitems(items):
+    """napari's own fixture bears no window beside its own: the tests that share one come last."""
+    items.sort(key=lambda item: "workspace" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_SSL_HOME", str(tmp_path / "home"))
