@@ -20,7 +20,7 @@ CTRL, SHIFT, ALT = (
 )
 
 
-def wait(condition, timeout_s=15.0):
+def wait(condition, timeout_s=30.0):
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         QApplication.processEvents()

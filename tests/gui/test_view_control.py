@@ -128,6 +128,7 @@ def test_one_key_hides_everything_and_brings_the_same_back(rich):
 
 
 def test_the_legend_names_structures_contours_and_models_and_lets_the_mouse_through(rich):
+    rich.widget.review.contour.setChecked(False)  # the window remembers what another test chose
     rich.widget.toggle_overlay("Previous model")
     legend = rich.widget.view.legend
     scheme = rich.study.label_scheme
