@@ -24,6 +24,7 @@ from napari_ssl.errors import SpecError
 
 __all__ = [
     "CURVE_ROLES",
+    "DOUBTFUL_BELOW",
     "CurveExample",
     "CurveItem",
     "ExampleSource",
@@ -35,6 +36,8 @@ __all__ = [
     "simulated_count",
 ]
 
+DOUBTFUL_BELOW = 0.5
+"""A committee's probability of a good Dice below which a proposal is flagged."""
 _PAPER = "Ruijsink et al. 2020, Sec. 3.1"
 
 CURVE_ROLES: Mapping[str, tuple[StructureRole, ...]] = {

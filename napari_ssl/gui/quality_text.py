@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from napari_ssl.core.quality import DOUBTFUL_BELOW
 from napari_ssl.core.rating import Score
 
 __all__ = ["quality_text"]
@@ -27,7 +28,7 @@ def quality_text(score: Score | None, committee: Mapping[str, Any], *, is_shaded
     parts = []
     if committee.get("predicted_dice") is not None:
         low, high = committee["interval"]
-        mark = " ⚑" if committee["probability_good"] < 0.5 else ""
+        mark = " ⚑" if committee["probability_good"] < DOUBTFUL_BELOW else ""
         parts.append(
             f"Dice by {len(committee['members'])} models <b>{committee['predicted_dice']:.2f}{mark}</b> "
             f"({low:.2f}–{high:.2f})"

@@ -3,7 +3,8 @@ proposal is doubtful (`napari_ssl.qc.predicted_dice`).
 
 What a disagreement means for Dice is learnt anew by every run, from the validation cases: the committee labels the
 frames that an expert has labelled, and a regression leads from its disagreement to the true Dice. With fewer than four
-validation subjects the agreement is told without a prediction. No case of the test set is asked.
+validation subjects the agreement is told without a prediction. No case of the test set is asked. A training that keeps
+its best network has seen the validation Dice, so that the prediction may be a little hopeful.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_ssl.core.job import Emit, Event, EventKind
 from napari_ssl.core.label_scheme import LabelScheme
+from napari_ssl.core.quality import QcParameters
 from napari_ssl.core.training import PredictionSpec, TrainingItem
 from napari_ssl.errors import NapariSslError, SpecError, StorageError
 from napari_ssl.inference.labelling import Labelling
@@ -95,12 +97,8 @@ def _opinion(predictor: DicePredictor, record: dict[str, Any]) -> dict[str, Any]
     return {
         "predicted_dice": dice,
         "interval": [float(np.clip(dice + e, 0, 1)) for e in predictor.interval],
-        "probability_good": float(predictor.probability_above(features, GOOD_DICE)[0]),
+        "probability_good": float(predictor.probability_above(features, QcParameters().measured_dice)[0]),
     }
-
-
-GOOD_DICE = 0.8
-"""Mean Dice from which a proposal counts as good, as in `QcParameters.measured_dice`."""
 
 
 def _features(record: dict[str, Any]) -> NDArray[np.float64]:

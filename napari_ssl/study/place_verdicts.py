@@ -8,10 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from napari_ssl.core.decision import PlaceVerdict, standing_place_verdicts
-from napari_ssl.errors import DecisionError, UnknownCaseError
+from napari_ssl.errors import DecisionError
 from napari_ssl.study import schema
 from napari_ssl.study.base import now
 from napari_ssl.study.stored_labels import StoredLabelRoom
+from napari_ssl.study.taking_back import row_to_take_back
 
 __all__ = ["PlaceVerdictRoom"]
 
@@ -80,14 +81,9 @@ class PlaceVerdictRoom(StoredLabelRoom):
             No verdict of that number.
         """
         with self._database.write() as connection:
-            row = connection.execute(sa.select(_TABLE).where(_TABLE.c.id == verdict_id)).mappings().first()
-            if row is None or row["retracts_id"] is not None:
-                raise UnknownCaseError(f"the study has no verdict on a frame or slice of number {verdict_id!r}")
-            where = f"case {row['case_id']}: verdict {verdict_id}"
-            if row["reader"] != reader:
-                raise DecisionError(f"{where} is {row['reader']}'s; only {row['reader']} can take it back")
-            if connection.execute(sa.select(_TABLE.c.id).where(_TABLE.c.retracts_id == verdict_id)).first() is not None:
-                raise DecisionError(f"{where} was taken back before; judge the place anew instead")
+            row = row_to_take_back(
+                connection, _TABLE, verdict_id, reader, what="verdict", instead="judge the place anew"
+            )
             back = PlaceVerdict(**{**row, "id": None, "seconds": 0.0, "judged_at": now(), "retracts_id": verdict_id})
             return self._insert_place_verdict(connection, back)
 

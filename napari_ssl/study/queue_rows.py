@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from napari_ssl.core.case import Split
 from napari_ssl.core.consensus import ReaderView, reader_view, study_view
 from napari_ssl.core.decision import Decision, ReviewState, Verdict
+from napari_ssl.core.quality import DOUBTFUL_BELOW
 from napari_ssl.core.reading import ReadingTask
 from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import StudyError
@@ -189,8 +190,6 @@ _CASES = (
 )
 _SHOWN = ("id", "case_id", "source", "model_id", "mean_confidence", "lv_ef", "rv_ef", "disagreement", "n_flags")
 _JUDGED = ("foreground_fraction", "predicted_dice", "committee_good")
-_DOUBTFUL = 0.5
-"""A committee's probability of a good Dice below which a proposal is flagged."""
 _VERSIONS = sa.select(
     *(schema.segmentations.c[name] for name in (*_SHOWN, *_JUDGED)),
 ).order_by(schema.segmentations.c.id)
@@ -205,7 +204,7 @@ def _judged(row: QueueRow, proposal: Any, score: Any) -> QueueRow:
     good = proposal and proposal.committee_good
     if score is None and good is None:
         return row
-    flagged = (score is not None and score.is_flagged) or (good is not None and good < _DOUBTFUL)
+    flagged = (score is not None and score.is_flagged) or (good is not None and good < DOUBTFUL_BELOW)
     probability = score.probability_good if good is None else good
     return replace(row, predicted_dice=proposal.predicted_dice, probability_good=probability, is_flagged=flagged)
 

@@ -14,11 +14,12 @@ from napari_ssl.core.case import Split
 from napari_ssl.core.rating import Rating, consensus, needs_adjudication, standing_ratings
 from napari_ssl.core.segmentation import Source
 from napari_ssl.core.training import Role
-from napari_ssl.errors import CheckpointError, DecisionError, UnknownCaseError
+from napari_ssl.errors import CheckpointError, DecisionError
 from napari_ssl.study import schema
 from napari_ssl.study.base import now
 from napari_ssl.study.models import ModelRoom
 from napari_ssl.study.stored_labels import PROPOSALS, StoredLabelRoom
+from napari_ssl.study.taking_back import row_to_take_back
 
 __all__ = ["RatingRoom"]
 
@@ -73,14 +74,7 @@ class RatingRoom(StoredLabelRoom, ModelRoom):
             No rating of that number.
         """
         with self._database.write() as connection:
-            row = connection.execute(sa.select(_TABLE).where(_TABLE.c.id == rating_id)).mappings().first()
-            if row is None or row["retracts_id"] is not None:
-                raise UnknownCaseError(f"the study has no rating number {rating_id!r}")
-            where = f"case {row['case_id']}: rating {rating_id}"
-            if row["reader"] != reader:
-                raise DecisionError(f"{where} is {row['reader']}'s; only {row['reader']} can take it back")
-            if connection.execute(sa.select(_TABLE.c.id).where(_TABLE.c.retracts_id == rating_id)).first() is not None:
-                raise DecisionError(f"{where} was taken back before; rate anew instead")
+            row = row_to_take_back(connection, _TABLE, rating_id, reader, what="rating", instead="rate anew")
             values = {**row, "score": None, "seconds": 0.0, "rated_at": now(), "app_version": __version__}
             del values["id"]
             connection.execute(sa.insert(_TABLE).values({**values, "retracts_id": rating_id}))
