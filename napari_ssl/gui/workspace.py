@@ -16,6 +16,7 @@ from napari_ssl.gui.cheat_sheet import CheatSheet
 from napari_ssl.gui.curve_view import CurveView
 from napari_ssl.gui.export_dialog import ask_export
 from napari_ssl.gui.findings import FindingList
+from napari_ssl.gui.garbage import GarbageCollection
 from napari_ssl.gui.import_drop import ImportDrop
 from napari_ssl.gui.keys import KeyFilter, KeyTable
 from napari_ssl.gui.models_panel import ModelsPanel
@@ -62,6 +63,8 @@ class WorkspaceWidget(JudgingActions):
         self.reader = reader or reader_name()
         self.reviewer: Reviewer | None = None
         self._closed = False
+        self._garbage = GarbageCollection(self)
+        self._garbage.start()
         self._keys = KeyTable()
         self._sample_task = BackgroundTask(self)
         self.navigator = Navigator(napari_viewer, self)
@@ -111,6 +114,7 @@ class WorkspaceWidget(JudgingActions):
         self._show_reader()
         self._show_start()
         self._warming = warm_up()
+        self._garbage.freeze()
 
     def _add_docks(self) -> tuple[QWidget, ...]:
         window, qt_window = self.viewer.window, compat.main_window(self.viewer)
@@ -301,6 +305,7 @@ class WorkspaceWidget(JudgingActions):
         self._warming.join()
         self._key_filter.remove()
         self.navigator.close()
+        self._garbage.stop()
         QApplication.instance().aboutToQuit.disconnect(self.close_workspace)
         QApplication.instance().applicationStateChanged.disconnect(self._application_changed)
 

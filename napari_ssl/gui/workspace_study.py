@@ -23,6 +23,7 @@ from napari_ssl.study.study import Study
 if TYPE_CHECKING:
     from napari_ssl.gui.background import BackgroundTask
     from napari_ssl.gui.canvas import CaseCanvas
+    from napari_ssl.gui.garbage import GarbageCollection
     from napari_ssl.gui.models_panel import ModelsPanel
     from napari_ssl.gui.quality_panel import QualityPanel
     from napari_ssl.gui.queue_memory import QueueMemory
@@ -42,6 +43,7 @@ class StudyActions(RatingActions):
     quality: QualityPanel
     queue_memory: QueueMemory
     _sample_task: BackgroundTask
+    _garbage: GarbageCollection
     _closed: bool
 
     def _show_start(self) -> None:
@@ -98,7 +100,10 @@ class StudyActions(RatingActions):
 
     def set_study(self, study: Study | None) -> None:
         """Review another study; the one before is closed."""
+        is_switch = self.reviewer is not None and study is not None
         self._leave_study()
+        if is_switch:
+            self._garbage.collect_all()
         if study is None:
             self._show_start()
             return
