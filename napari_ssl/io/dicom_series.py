@@ -21,7 +21,7 @@ from napari_ssl.io.geometry import Geometry
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["SeriesIdentity", "derived_series", "need_dicom", "stable_uid"]
+__all__ = ["SeriesIdentity", "derived_series", "need_dicom", "picture_number", "stable_uid"]
 
 _SOP_CLASSES = {"MR": "1.2.840.10008.5.1.4.1.1.4", "CT": "1.2.840.10008.5.1.4.1.1.2"}
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -63,6 +63,8 @@ class SeriesIdentity:
         Of the series that the image came from; by default made from `key`.
     instance_uids : sequence of sequence of str, optional
         Of each frame and slice.
+    instance_numbers : sequence of sequence of int, optional
+        Of each frame and slice; `picture_number` by default.
     """
 
     patient_id: str
@@ -73,6 +75,7 @@ class SeriesIdentity:
     series_uid: str | None = None
     frame_of_reference_uid: str | None = None
     instance_uids: Sequence[Sequence[str]] | None = None
+    instance_numbers: Sequence[Sequence[int]] | None = None
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
@@ -83,6 +86,17 @@ class SeriesIdentity:
         if self.instance_uids is not None:
             return self.instance_uids[frame][z]
         return stable_uid(self.key, "image", str(frame), str(z))
+
+    def instance_number(self, frame: int, z: int, n_frames: int) -> int:
+        """Return the InstanceNumber of the picture of a frame and slice."""
+        if self.instance_numbers is not None:
+            return self.instance_numbers[frame][z]
+        return picture_number(frame, z, n_frames)
+
+
+def picture_number(frame: int, z: int, n_frames: int) -> int:
+    """Return the number of a picture, from 1 through the phases of the first slice, then those of the second."""
+    return z * n_frames + frame + 1
 
 
 def derived_series(
@@ -124,7 +138,8 @@ def derived_series(
     series = {}
     for frame in frames:
         for z in range(data.shape[1]):
-            made = _plane(stored[frame, z], geometry, identity, frame=frame, z=z, n_slices=data.shape[1])
+            made = _plane(stored[frame, z], geometry, identity, frame=frame, z=z)
+            made.InstanceNumber = identity.instance_number(frame, z, data.shape[0])
             made.RescaleSlope, made.RescaleIntercept, made.RescaleType = _ds(slope), _ds(intercept), "US"
             made.NumberOfTemporalPositions = data.shape[0]
             if frame_times_ms is not None:
@@ -152,9 +167,7 @@ def _ds(value: float) -> str:
     return format_number_as_ds(float(value))
 
 
-def _plane(
-    pixels: NDArray[Any], geometry: Geometry, identity: SeriesIdentity, *, frame: int, z: int, n_slices: int
-) -> Dataset:
+def _plane(pixels: NDArray[Any], geometry: Geometry, identity: SeriesIdentity, *, frame: int, z: int) -> Dataset:
     from pydicom.dataset import Dataset, FileMetaDataset
 
     made = Dataset()
@@ -171,7 +184,7 @@ def _plane(
     for name in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID"):
         setattr(made, name, "")
     made.AccessionNumber, made.PositionReferenceIndicator = "", ""
-    made.Modality, made.SeriesNumber, made.InstanceNumber = identity.modality, 1, frame * n_slices + z + 1
+    made.Modality, made.SeriesNumber = identity.modality, 1
     made.SeriesDescription = identity.description[:64]
     made.Manufacturer, made.ManufacturerModelName = "napari-ssl", "napari-ssl"
     made.SoftwareVersions, made.DeviceSerialNumber = __version__, "0"

@@ -8,21 +8,17 @@ its own.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from napari_ssl.core.case import Case
 from napari_ssl.core.export import MODALITIES
 from napari_ssl.errors import GeometryError
 from napari_ssl.io.dicom_seg import write_dicom, write_dicom_seg
 from napari_ssl.io.dicom_series import SeriesIdentity, derived_series, need_dicom
-from napari_ssl.io.documents import read_document
 from napari_ssl.io.images import read_image
 from napari_ssl.study.export_run import ExportRun
+from napari_ssl.study.export_source import kept_details, picture_numbers
 
 __all__ = ["export_dicom_seg"]
 
-_DICOM = "dicom"
 _KEPT = "kept"
 
 
@@ -64,9 +60,7 @@ def export_dicom_seg(run: ExportRun) -> None:
 
 def _identity(run: ExportRun, case: Case) -> SeriesIdentity:
     """Return the UIDs that the import kept beside the image; where it kept none, those made from the image's hash."""
-    kept: dict[str, Any] = {}
-    if (case.source or {}).get("format") == _DICOM:
-        kept = read_document(Path(case.image_path).with_name(f"{case.id}.json")) or {}
+    kept = kept_details(case)
     modality, series = kept.get("modality"), kept.get("series_instance_uids") or [None]
     instances = None if "frames_in_file" in kept else kept.get("sop_instance_uids")  # of multi-frame files: not unique
     fits = instances and len(instances) == case.n_frames and all(len(row) == case.n_slices for row in instances)
@@ -79,6 +73,7 @@ def _identity(run: ExportRun, case: Case) -> SeriesIdentity:
         series_uid=series[0] if len(series) == 1 else None,
         frame_of_reference_uid=kept.get("frame_of_reference_uid"),
         instance_uids=instances if fits else None,
+        instance_numbers=picture_numbers(case),
     )
 
 

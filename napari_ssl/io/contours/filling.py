@@ -47,9 +47,16 @@ class Contour:
 
 def fill(points_xy: NDArray[np.float64], shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
     """Return ``(Y, X)`` bool: the pixels whose centres lie inside."""
-    rows, columns = np.mgrid[: shape_yx[0], : shape_yx[1]]
+    mask = np.zeros(shape_yx, bool)
+    low = np.clip(np.floor(points_xy.min(axis=0)).astype(int), 0, None)
+    high = np.minimum(np.ceil(points_xy.max(axis=0)).astype(int) + 1, shape_yx[::-1])
+    if (low >= high).any():
+        return mask
+    rows, columns = np.mgrid[low[1] : high[1], low[0] : high[0]]  # a whole picture is mostly far away
     centres = np.column_stack([columns.ravel(), rows.ravel()])
-    return Outline(points_xy, closed=False).contains_points(centres).reshape(shape_yx)
+    inside = Outline(points_xy, closed=False).contains_points(centres)
+    mask[low[1] : high[1], low[0] : high[0]] = inside.reshape(rows.shape)
+    return mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

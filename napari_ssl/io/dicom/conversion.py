@@ -117,6 +117,7 @@ class DicomConversion:
             "modality": files[0].modality,
             "transfer_syntaxes": dict(Counter(f.syntax for f in files)),
             "sop_instance_uids": [[uid(p.uid) for p in row] for row in grid.pictures],
+            "instance_numbers": [[p.instance for p in row] for row in grid.pictures],
             "notes": list(self.notes),
         }
         if any(p.frame for row in grid.pictures for p in row):
