@@ -6,7 +6,8 @@ Starts itself under ``xvfb-run`` where there is no display. All cases are analyt
 cines of 50×12×210×210. "call" is the time in which the window's thread works on a key or a click (wall clock, and the
 thread's own CPU time beside it, which other programs on the machine do not change), "drawn" is the same with the
 picture on screen: software OpenGL alone costs some 70 ms a redraw. Stalls are gaps between ticks of a timer in the
-window's thread, drawing subtracted.
+window's thread. Call times and stalls are without what OpenGL takes: the drawing of the canvas, and the wait for the
+composition of the window (see `workspace_bench.Drawing`).
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from workspace_bench import Bench, StallWatch, Times, pause, timed
 
 CINE, SMALL = (50, 12, 210, 210), (16, 8, 128, 128)
 BUDGETS_MS = {
@@ -37,23 +37,13 @@ BUDGETS_MS = {
     "queue filter": 50.0,
 }
 """Limits of the 95th percentile of call times."""
-STALL_MS = 100.0
-
-
-@dataclass
-class Times:
-    """What one action took, time after time, in ms."""
-
-    call: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    drawn: list[float] = field(default_factory=list)
-
-    def summary(self) -> dict[str, Any]:
-        def both(values: list[float]) -> dict[str, float]:
-            return {"median": round(float(np.median(values)), 1), "p95": round(float(np.percentile(values, 95)), 1)}
-
-        parts = {name: both(values) for name, values in vars(self).items() if values}
-        return {"n": len(self.call), **parts}
+STROKE = (
+    ("MouseMove", 20, False),
+    ("MouseButtonPress", 20, True),
+    ("MouseMove", 40, True),
+    ("MouseButtonRelease", 40, False),
+)
+"""Mouse events of one stroke along a row: kind, column, whether the button is held."""
 
 
 def heart(n: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -129,105 +119,6 @@ def make_study(folder: Path, n_cases: int, shape: tuple[int, ...]) -> Path:
             )
             study.set_measures(proposal.id, {"mean_confidence": 0.5 + 0.01 * n, "flags": []})
     return folder / "study"
-
-
-class Bench:
-    """The workspace, and a hand on its keys and mouse."""
-
-    def __init__(self) -> None:
-        import napari
-        from qtpy.QtWidgets import QApplication
-
-        from napari_ssl.gui import compat
-        from napari_ssl.gui.workspace import add_workspace
-
-        self.viewer = napari.Viewer(title="napari-ssl")
-        compat.main_window(self.viewer).resize(1600, 1000)
-        self.widget = add_workspace(self.viewer, "A. Reader")
-        self.canvas = compat.canvas_widget(self.viewer)
-        self.app = QApplication.instance()
-        self.drawing_s = 0.0
-        self._watch_drawing()
-
-    def _watch_drawing(self) -> None:
-        """Add up what drawing takes, so that it can be told apart from the window's own work."""
-        paint = type(self.canvas).paintGL
-
-        def timed(canvas: Any) -> None:
-            started = time.perf_counter()
-            try:
-                paint(canvas)
-            finally:
-                self.drawing_s += time.perf_counter() - started
-
-        type(self.canvas).paintGL = timed
-
-    def open(self, study: Path) -> None:
-        from napari_ssl.study.study import Study
-
-        self.widget.set_study(Study.open(study))
-        self.wait(lambda: self.case_id is not None)
-        self.settle()
-
-    @property
-    def case_id(self) -> str | None:
-        reviewer = self.widget.reviewer
-        return reviewer.session.case_id if reviewer is not None else None
-
-    def wait(self, condition: Callable[[], bool], seconds: float = 120.0) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError("the window did not get there")
-            self.app.processEvents()
-            time.sleep(0.001)
-
-    def settle(self) -> None:
-        """Let prefetching and drawing come to rest."""
-        loader = self.widget.reviewer.loader
-        self.wait(lambda: loader._background.n_running == 0)
-        end = time.monotonic() + 0.3
-        self.wait(lambda: time.monotonic() > end)
-
-    def key(self, name: str) -> None:
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
-        QTest.keyClick(self.canvas, getattr(Qt.Key, f"Key_{name}"))
-
-    def time(self, times: Times, action: Callable[[], None], done: Callable[[], bool] = lambda: True) -> None:
-        """Do something, let the window work until it is done, then draw."""
-        drawn_before = self.drawing_s
-        wall, cpu = time.perf_counter(), time.thread_time()
-        action()
-        while not done():
-            self.app.processEvents()
-        call = time.perf_counter() - wall - (self.drawing_s - drawn_before)
-        times.call.append(1000 * call)
-        times.cpu.append(1000 * (time.thread_time() - cpu - (self.drawing_s - drawn_before)))
-        self.canvas.repaint()
-        self.app.processEvents()
-        times.drawn.append(1000 * (time.perf_counter() - wall))
-
-    def mouse(self, kind: str, y: float, x: float, *, held: bool) -> None:
-        from qtpy.QtCore import QEvent, QPointF, Qt
-        from qtpy.QtGui import QMouseEvent
-        from qtpy.QtWidgets import QApplication
-
-        camera, left, none = self.viewer.scene.camera, Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-        spacing = self.widget.canvas.labels.scale[-2:]
-        place = (np.array([y, x]) * spacing - np.array(camera.center)[-2:]) * camera.zoom
-        point = QPointF(float(place[1]) + self.canvas.width() / 2, float(place[0]) + self.canvas.height() / 2)
-        cause = none if kind == "MouseMove" else left
-        where = QPointF(self.canvas.mapToGlobal(point.toPoint()))
-        event = QMouseEvent(
-            getattr(QEvent.Type, kind), point, where, cause, left if held else none, Qt.KeyboardModifier.NoModifier
-        )
-        QApplication.sendEvent(self.canvas, event)
-
-    def close(self) -> None:
-        self.widget.close_workspace()
-        self.viewer.close()
 
 
 def latency(bench: Bench, study: Path) -> dict[str, Any]:
@@ -306,45 +197,6 @@ def queue(bench: Bench) -> dict[str, Any]:
     return {"queue sort": sort.summary(), "queue filter": search.summary()}
 
 
-def timed(times: Times, action: Callable[[], None]) -> None:
-    """Time a call that draws nothing."""
-    wall, cpu = time.perf_counter(), time.thread_time()
-    action()
-    times.cpu.append(1000 * (time.thread_time() - cpu))
-    times.call.append(1000 * (time.perf_counter() - wall))
-
-
-class StallWatch:
-    """Gaps between ticks of a timer in the window's thread, drawing subtracted, in ms."""
-
-    def __init__(self, bench: Bench) -> None:
-        from qtpy.QtCore import Qt, QTimer
-
-        self._bench, self.gaps, self.cpu = bench, [], []
-        self._timer = QTimer()
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._tick)
-        self._last = (time.perf_counter(), time.thread_time(), bench.drawing_s)
-        self._timer.start(2)
-
-    def _tick(self) -> None:
-        now = (time.perf_counter(), time.thread_time(), self._bench.drawing_s)
-        wall, cpu, drawing = (after - before for after, before in zip(now, self._last, strict=True))
-        self.gaps.append(1000 * max(0.0, wall - drawing))
-        self.cpu.append(1000 * max(0.0, cpu - drawing))
-        self._last = now
-
-    def stop(self) -> dict[str, Any]:
-        self._timer.stop()
-        return {
-            "longest ms": round(max(self.gaps), 1),
-            "longest CPU ms": round(max(self.cpu), 1),
-            f"over {STALL_MS:.0f} ms": int(np.sum(np.array(self.gaps) > STALL_MS)),
-            f"CPU over {STALL_MS:.0f} ms": int(np.sum(np.array(self.cpu) > STALL_MS)),
-            "ticks": len(self.gaps),
-        }
-
-
 def session(bench: Bench, study: Path, n_cases: int) -> dict[str, Any]:
     """A reader goes through cases, pages, paints, undoes and decides while a training runs in its own process."""
     training = subprocess.Popen(
@@ -361,10 +213,9 @@ def session(bench: Bench, study: Path, n_cases: int) -> dict[str, Any]:
             for name in ("Right", "Right", "Down", "H", "H", "P"):
                 bench.key(name)
                 pause(bench, 0.03)
-            bench.mouse("MouseMove", 20, 20, held=False)
-            bench.mouse("MouseButtonPress", 20, 20, held=True)
-            bench.mouse("MouseMove", 20, 40, held=True)
-            bench.mouse("MouseButtonRelease", 20, 40, held=False)
+            for kind, x, held in STROKE:
+                bench.mouse(kind, 20, x, held=held)
+                pause(bench, 0.01)
             pause(bench, 0.1)
             bench.widget.reviewer.undo()
             pause(bench, 0.1)
@@ -377,11 +228,6 @@ def session(bench: Bench, study: Path, n_cases: int) -> dict[str, Any]:
     finally:
         os.killpg(training.pid, 9)
         training.wait()
-
-
-def pause(bench: Bench, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    bench.wait(lambda: time.monotonic() > end)
 
 
 def train(folder: Path) -> None:

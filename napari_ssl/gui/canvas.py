@@ -310,7 +310,8 @@ class CaseCanvas:
         """Show where the labels differ from others, which label `frames`; None takes the overlay away."""
         layer = self._layers[_DIFFERENCE]
         if other is None:
-            layer.visible = False
+            if layer.visible:  # to hide what is hidden takes napari some 15 ms
+                layer.visible = False
             if _DIFFERENCE in self._present:  # with each case it is empty at first, and to empty it takes time
                 self._present.discard(_DIFFERENCE)
                 layer.data = np.broadcast_to(np.uint8(0), self._loaded.labels.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ssl.errors import NapariSslError
 from napari_ssl.gui import compat
@@ -17,6 +17,9 @@ from napari_ssl.gui.view_memory import ViewMemory, fitted_zoom
 from napari_ssl.study.study import Study
 
 __all__ = ["CaseDesk"]
+
+_TO_DRAW_MS = 5
+"""Pause between canvas and panels, so that the window draws and takes keys in between: both at once stall it."""
 
 
 class CaseDesk(EditDesk):
@@ -44,6 +47,7 @@ class CaseDesk(EditDesk):
         self.loader = CaseLoader(study, reader, self)
         self._saving: set[str] = set()
         self._wanted: tuple[str, int | None] | None = None
+        self._on_canvas: LoadedCase | None = None
         self._grid: tuple | None = None
         self.loader.loaded.connect(self._show)
         self.loader.failed.connect(self._failed_to_load)
@@ -74,6 +78,7 @@ class CaseDesk(EditDesk):
 
     def leave_case(self) -> None:
         """Remember the view and close the case."""
+        self._on_canvas = None
         loaded = self.session.loaded
         if loaded is None:
             return
@@ -111,14 +116,25 @@ class CaseDesk(EditDesk):
         )
 
     def _show(self, loaded: LoadedCase) -> None:
+        """Put a case on the canvas; panels, curves and keys follow once the window has drawn it."""
         case = loaded.case
-        self._wanted = None
         view = {} if loaded.is_blind else self.memory.recall(case.id)  # comment and flags would tell of an earlier read
         place = self._first_place(loaded, view)
         self.navigator.set_shape(case.n_frames, case.n_slices)
         self.canvas.show(loaded, self.study.label_scheme, place)
-        labels = self.canvas.labels
-        labels.editable = not (self.study.read_only or self.looks_only)
+        self.canvas.labels.editable = False
+        self.navigator.go(*place)
+        self._set_camera(loaded, view)
+        self._on_canvas = loaded
+        QTimer.singleShot(_TO_DRAW_MS, lambda: self._begin(loaded, view))
+
+    def _begin(self, loaded: LoadedCase, view: dict) -> None:
+        """Let the reader work on the case on the canvas, unless another one was asked for meanwhile."""
+        if self._on_canvas is not loaded:
+            return
+        self._on_canvas = None
+        self._wanted = None
+        self.canvas.labels.editable = not (self.study.read_only or self.looks_only)
         self.follow_labels()
         decided = loaded.decision is not None
         self.session.open(
@@ -126,9 +142,7 @@ class CaseDesk(EditDesk):
             flags=loaded_flags(view) if not decided else (),
             comment=loaded.decision.comment if decided else str(view.get("comment", "")),
         )
-        self.navigator.go(*place)
         self._moved(*self.navigator.place)
-        self._set_camera(loaded, view)
         self.opened.emit(loaded)
         if loaded.rule_flags is None:
             self.rules.request(loaded, pause_ms=0)
@@ -160,7 +174,7 @@ class CaseDesk(EditDesk):
             self.canvas.image.contrast_limits = tuple(view["contrast"])
 
     def _failed_to_load(self, case_id: str, text: str) -> None:
-        self._wanted = None
+        self._wanted = self._on_canvas = None
         self.canvas.blank()
         self._grid = None
         self.unreadable.emit(case_id, text)

@@ -75,6 +75,14 @@ class FindingList(QWidget):
         self.summary.setText(text)
         self.summary.setVisible(bool(text))
 
+    def show_reading(self) -> None:
+        """List nothing, in the same room, while a case is read: curves below that grow and shrink would flicker."""
+        self._flags = ()
+        self._at = (-1, -1)
+        self.list.clear()
+        if not self.summary.isHidden():
+            self.summary.setText("Rules:")
+
     def show_checking(self) -> None:
         """Say that the rules are being asked; what is listed stays until they answer."""
         self.summary.setText("Rules: checking …")

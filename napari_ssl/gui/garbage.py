@@ -30,17 +30,21 @@ class GarbageCollection(QObject):
     ----------
     parent : QObject, optional
         Its thread collects.
+    n_settling : int, optional
+        So many times freeze first, instead of a collection: the first layers and the first study bring 100,000 objects
+        that stay.
     """
 
     _at_work: ClassVar[int] = 0
     _was_automatic: ClassVar[bool] = False
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, *, n_settling: int = 20) -> None:
         super().__init__(parent)
         self._timer = QTimer(self)
         self._timer.setInterval(_EVERY_MS)
         self._timer.timeout.connect(self._collect_due)
         self._since_old = 0
+        self._n_settling = n_settling
 
     def start(self) -> None:
         """Turn automatic collection off and collect by a timer."""
@@ -80,7 +84,10 @@ class GarbageCollection(QObject):
         young, middle, _old = gc.get_count()
         if young <= gc.get_threshold()[0]:
             return
-        if middle < _YOUNG_PER_OLD:
+        if self._n_settling > 0:
+            self._n_settling -= 1
+            gc.freeze()
+        elif middle < _YOUNG_PER_OLD:
             gc.collect(0)
         elif self._since_old < _YOUNG_PER_OLD:
             self._since_old += 1

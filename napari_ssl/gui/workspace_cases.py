@@ -70,7 +70,7 @@ class CaseActions(EditingActions):
         self.queue.set_current(case_id)
         self.review.show_nothing("Reading …")
         self.review.title.setText(case_id)
-        self.findings.clear()
+        self.findings.show_reading()
 
     def _opened(self, loaded: LoadedCase) -> None:
         self.start_page.hide()
@@ -164,13 +164,14 @@ class CaseActions(EditingActions):
             self.reviewer.set_phases(ed, es)
 
     def _moved(self, frame: int, slice_: int) -> None:
+        if not self._case_is_open():
+            return  # `_opened` follows
         self.curves.set_frame(frame)
-        if self._case_is_open():
-            loaded = self.reviewer.session.loaded
-            labelled = frame in loaded.labelled_frames
-            self.review.show_position(frame, loaded.case.n_frames, slice_, loaded.case.n_slices, labelled)
-            flagged = (frame, slice_) in self.reviewer.session.flags
-            self.review.flag_button.setText("Remove flag" if flagged else "Flag this slice")
+        loaded = self.reviewer.session.loaded
+        labelled = frame in loaded.labelled_frames
+        self.review.show_position(frame, loaded.case.n_frames, slice_, loaded.case.n_slices, labelled)
+        flagged = (frame, slice_) in self.reviewer.session.flags
+        self.review.flag_button.setText("Remove flag" if flagged else "Flag this slice")
 
     def accept(self, *, unseen: bool = False) -> None:
         """Accept, saving edits, and go to the next case to do; `unseen`: also what nobody has looked at."""

@@ -50,7 +50,7 @@ def test_without_it_a_thread_ends_the_cycles_of_the_window(qapp, automatic):
 
 
 def test_cycles_end_in_the_thread_of_the_window(qapp, automatic):
-    ended_in, garbage = [], GarbageCollection()
+    ended_in, garbage = [], GarbageCollection(n_settling=0)
     garbage.start()
     try:
         Node(ended_in)
@@ -96,3 +96,16 @@ def test_what_was_frozen_is_collected_with_all(qapp, automatic):
     finally:
         garbage.stop()
     assert gc.get_freeze_count() == 0
+
+
+def test_at_first_what_comes_is_frozen_and_later_collected(qapp, automatic):
+    garbage, kept = GarbageCollection(n_settling=1), []
+    garbage.start()
+    try:
+        wait(lambda: kept.append(make_garbage()) or gc.get_freeze_count())
+        frozen, ended_in = gc.get_freeze_count(), []
+        Node(ended_in)
+        wait(lambda: kept.append(make_garbage()) or ended_in)
+        assert gc.get_freeze_count() <= frozen
+    finally:
+        garbage.stop()
