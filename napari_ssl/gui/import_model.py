@@ -172,15 +172,18 @@ class ImportModelButton(QPushButton):
         self.setToolTip("Take in a MONAI bundle, or weights with a card from another study, as a candidate")
         self._study: Study | None = None
         self.set_study(None)
-        self.clicked.connect(self._ask)
+        self.clicked.connect(lambda: self.ask())
 
     def set_study(self, study: Study | None) -> None:
         """Import into another study; disabled without one that can be written."""
         self._study = study
         self.setEnabled(study is not None and not study.read_only)
 
-    def _ask(self) -> None:
+    def ask(self, path: Path | None = None) -> None:
+        """Let the user import a model; `path` is filled in where it was dropped onto the window."""
         dialog = ImportModelDialog(self.window(), self._study)
+        if path is not None:
+            dialog.path.setText(str(path))
         dialog.exec()
         if dialog.model_id is not None:
             self.imported.emit(dialog.model_id)

@@ -1,73 +1,76 @@
-"""What napari finds in this package: reader, writer, sample data and commands; listed in ``napari.yaml``."""
+"""What napari finds in this package: reader, writers, sample data and commands; listed in ``napari.yaml``."""
 
 # npe2 reads signatures of commands as they are: no postponed annotations in this module.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import napari
-import numpy as np
+from napari.types import FullLayerData
 
 from napari_ssl.core.label_scheme import PRESETS
-from napari_ssl.errors import LabelError, StudyError
 from napari_ssl.gui.canvas import label_colours
 from napari_ssl.gui.export_dialog import ask_export
-from napari_ssl.gui.open_files import GEOMETRY, LayerTuple, is_study, reader_of
-from napari_ssl.io.images import Geometry, write_volume
+from napari_ssl.gui.layer_place import LayerTuple
+from napari_ssl.gui.layer_writers import contours_of_layer, nifti_of_layer, seg_of_layer
+from napari_ssl.gui.open_actions import action_of, with_study, workspace_of
+from napari_ssl.gui.open_files import is_study, reader_of
 from napari_ssl.phantom import make_sample_member
-from napari_ssl.study.study import Study
 
-__all__ = ["export_from_study", "get_reader", "review_study", "sample_cine", "try_sample_study", "write_labels"]
+__all__ = [
+    "export_from_study",
+    "get_reader",
+    "review_study",
+    "sample_cine",
+    "try_sample_study",
+    "write_contours",
+    "write_dicom_segmentation",
+    "write_nifti",
+]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerTuple]] | None:
-    """Return a reader for images, DICOM and studies, None for anything else."""
-    paths = [Path(p) for p in ([path] if isinstance(path, str) else path)]
+    """Return a reader for images, DICOM, contours, studies, models and data sets, None for anything else."""
+    paths = _paths(path)
     if len(paths) == 1 and is_study(paths[0]):
-        return _open_study
+        return _act
     read = reader_of(paths)
-    if read is None:
-        return None
-    return lambda chosen: read([Path(p) for p in ([chosen] if isinstance(chosen, str) else chosen)])
+    if read is not None:
+        return lambda chosen: read(_paths(chosen))
+    return _act if len(paths) == 1 and action_of(paths[0]) else None
 
 
-def _open_study(path: str | list[str]) -> list[LayerTuple]:
-    """Open a study that was dragged into the window, or chosen with File > Open Folder, in the workspace."""
-    viewer = napari.current_viewer()
-    if viewer is None:
-        raise StudyError(f"{path}: is a study; open it in a napari window, or with: napari-ssl review")
-    _workspace(viewer).set_study(Study.open(path if isinstance(path, str) else path[0]))
+def _paths(path: str | list[str]) -> list[Path]:
+    return [Path(p) for p in ([path] if isinstance(path, str) else path)]
+
+
+def _act(path: str | list[str]) -> list[LayerTuple]:
+    """Do what a study, model or data set is for."""
+    (chosen,) = _paths(path)
+    action_of(chosen)(chosen)
     return [(None,)]  # napari's sign for: read, and no layer came of it
 
 
-def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a labels layer as NIfTI on the grid of the file it was read from, else on the layer's scale.
+def _layers(layers: list[FullLayerData]) -> tuple[list[LayerTuple], list[LayerTuple]]:
+    """Return layers to be saved and all layers of the window, with what the open study knows of them."""
+    viewer = napari.current_viewer()
+    around = [] if viewer is None else [layer.as_layer_data_tuple() for layer in viewer.layers]
+    return with_study(layers, viewer), with_study(around, viewer)
 
-    Raises
-    ------
-    LabelError
-        Values above 255, or more than four axes.
-    StorageError
-        The file could not be written; what was there before is intact.
-    """
-    labels = np.asarray(data)
-    if labels.ndim not in (2, 3, 4):
-        raise LabelError(f"{path}: labels must have 2 to 4 axes (T, Z, Y, X), got shape {labels.shape}")
-    if labels.size and (labels.min() < 0 or labels.max() > 255):
-        raise LabelError(
-            f"{path}: label values must be 0 to 255, got {labels.min()} to {labels.max()}; renumber the labels"
-        )
-    scale = (1.0,) * (3 - min(3, labels.ndim)) + tuple(float(s) for s in attributes["scale"])[-3:]
-    spacing = tuple(s if i >= 3 - min(3, labels.ndim) else 1.0 for i, s in enumerate(scale))
-    array = labels.astype(np.uint8).reshape((1,) * (4 - labels.ndim) + labels.shape)
-    geometry = attributes.get("metadata", {}).get(GEOMETRY)
-    if not isinstance(geometry, Geometry) or geometry.size_xyz != array.shape[:0:-1]:
-        geometry = Geometry(
-            size_xyz=array.shape[:0:-1], spacing_xyz=spacing[::-1], is_2d=labels.ndim == 2, is_4d=labels.ndim == 4
-        )
-    write_volume(path, array, geometry)
-    return [path]
+
+def write_nifti(path: str, layers: list[FullLayerData]) -> list[str]:
+    """Write a labels layer as NIfTI; see `layer_writers`."""
+    return nifti_of_layer(path, *_layers(layers))
+
+
+def write_dicom_segmentation(path: str, layers: list[FullLayerData]) -> list[str]:
+    """Write a labels layer as DICOM Segmentation; see `layer_writers`."""
+    return seg_of_layer(path, *_layers(layers))
+
+
+def write_contours(path: str, layers: list[FullLayerData]) -> list[str]:
+    """Write a labels layer as contours; see `layer_writers`."""
+    return contours_of_layer(path, *_layers(layers))
 
 
 def sample_cine() -> list[LayerTuple]:
@@ -86,29 +89,19 @@ def sample_cine() -> list[LayerTuple]:
     ]
 
 
-def _workspace(viewer: napari.Viewer) -> Any:
-    """Return the workspace of this window, opening it where it is not."""
-    from napari_ssl.gui.workspace import WorkspaceWidget, add_workspace
-
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, WorkspaceWidget):
-            return widget
-    return add_workspace(viewer)
-
-
 def review_study(viewer: napari.Viewer) -> None:
     """Open the workspace in this window and ask for a study."""
-    _workspace(viewer).ask_open()
+    workspace_of(viewer).ask_open()
 
 
 def try_sample_study(viewer: napari.Viewer) -> None:
     """Open the workspace in this window on the sample study."""
-    _workspace(viewer).try_sample()
+    workspace_of(viewer).try_sample()
 
 
 def export_from_study(viewer: napari.Viewer) -> None:
     """Let the user export from the study that is open in this window; without one, ask for it first."""
-    workspace = _workspace(viewer)
+    workspace = workspace_of(viewer)
     if workspace.study is None:
         workspace.ask_open()
     ask_export(workspace, workspace.study)

@@ -22,7 +22,7 @@ from typing import Any
 from napari_ssl.core.label_order import LabelProposal
 from napari_ssl.errors import CheckpointError
 
-__all__ = ["TARGETS", "ForeignModel", "read_bundle"]
+__all__ = ["TARGETS", "ForeignModel", "is_bundle", "read_bundle"]
 
 CARD, CARD_WEIGHTS = "card.json", "weights.safetensors"
 _CONFIGS = ("configs/inference.json", "configs/train.json", "configs/evaluate.json")
@@ -73,6 +73,18 @@ class ForeignModel:
     labels: LabelProposal | None
     preprocessing: Mapping[str, Any] | None
     card: Mapping[str, Any]
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Tell by the names in a folder or zip whether `read_bundle` may read it."""
+    path = Path(path)
+    try:
+        if not path.is_dir() and not zipfile.is_zipfile(path):
+            return False
+        files = _Files(path)
+    except (OSError, CheckpointError):
+        return False
+    return (files.has(CARD) and files.has(CARD_WEIGHTS)) or any(files.has(name) for name in _CONFIGS)
 
 
 def read_bundle(path: str | Path) -> ForeignModel:

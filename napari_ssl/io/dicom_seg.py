@@ -135,6 +135,8 @@ def write_dicom_seg(
         Not one source image per slice, or of another size.
     LabelError
         A value outside the scheme.
+    ImageError
+        The images lack what DICOM demands of them, e.g. a frame of reference.
     StorageError
         The file could not be written.
     """
@@ -148,23 +150,29 @@ def write_dicom_seg(
             f"{labels.shape[1:]} pixels per slice, got {len(sources)} of {sorted(shapes)}"
         )
     scheme.check(labels, f"case {case_id}, frame {frame}")
-    made = highdicom.seg.Segmentation(
-        source_images=list(sources),
-        pixel_array=scheme.to_classes(labels),
-        segmentation_type="BINARY",
-        segment_descriptions=[_description(n, s, by_hand) for n, s in enumerate(scheme.structures, start=1)],
-        series_instance_uid=stable_uid(sources[0].SeriesInstanceUID, "segmentation series"),
-        series_number=1000 + int(sources[0].get("SeriesNumber") or 0),
-        sop_instance_uid=stable_uid(sources[0].SeriesInstanceUID, label_hash, str(frame)),
-        instance_number=frame + 1,
-        manufacturer="napari-ssl",
-        manufacturer_model_name="napari-ssl",
-        software_versions=__version__,
-        device_serial_number="0",
-        content_label="SEGMENTATION",
-        content_description=f"Phase {frame + 1}",
-        omit_empty_frames=False,  # every slice is there, so that the object alone tells the whole grid
-    )
+    try:
+        made = highdicom.seg.Segmentation(
+            source_images=list(sources),
+            pixel_array=scheme.to_classes(labels),
+            segmentation_type="BINARY",
+            segment_descriptions=[_description(n, s, by_hand) for n, s in enumerate(scheme.structures, start=1)],
+            series_instance_uid=stable_uid(sources[0].SeriesInstanceUID, "segmentation series"),
+            series_number=1000 + int(sources[0].get("SeriesNumber") or 0),
+            sop_instance_uid=stable_uid(sources[0].SeriesInstanceUID, label_hash, str(frame)),
+            instance_number=frame + 1,
+            manufacturer="napari-ssl",
+            manufacturer_model_name="napari-ssl",
+            software_versions=__version__,
+            device_serial_number="0",
+            content_label="SEGMENTATION",
+            content_description=f"Phase {frame + 1}",
+            omit_empty_frames=False,  # every slice is there, so that the object alone tells the whole grid
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ImageError(
+            f"case {case_id}, frame {frame}: no DICOM Segmentation can be made over these pictures ({error}); they "
+            "lack what DICOM demands of them; export them again, or save the labels as NIfTI"
+        ) from error
     made.SeriesDescription = f"Segmentation of {case_id}"[:64]
     write_dicom(path, made)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +22,14 @@ from napari_ssl.io.geometry import Geometry
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["SeriesIdentity", "derived_series", "need_dicom", "picture_number", "stable_uid"]
+__all__ = ["SeriesIdentity", "derived_series", "need_dicom", "picture_number", "read_pictures", "stable_uid"]
 
 _SOP_CLASSES = {"MR": "1.2.840.10008.5.1.4.1.1.4", "CT": "1.2.840.10008.5.1.4.1.1.2"}
+_MAY_BE_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator", "SeriesNumber"),
+)
+"""Type 2 attributes, which scanners and other programs often leave out."""
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 _METHOD = "napari-ssl: only pixels, geometry and UIDs are kept"
 
@@ -97,6 +103,30 @@ class SeriesIdentity:
 def picture_number(frame: int, z: int, n_frames: int) -> int:
     """Return the number of a picture, from 1 through the phases of the first slice, then those of the second."""
     return z * n_frames + frame + 1
+
+
+def read_pictures(paths: Sequence[str | Path]) -> list[Dataset]:
+    """Read the headers of DICOM pictures that a segmentation is to refer to; what may be empty is there, if empty.
+
+    Raises
+    ------
+    ImageError
+        A file is not there any more, or is no DICOM file.
+    """
+    need_dicom()
+    import pydicom
+
+    found = []
+    for path in paths:
+        try:
+            picture = pydicom.dcmread(path, stop_before_pixels=True)
+        except (OSError, pydicom.errors.InvalidDicomError) as error:
+            raise ImageError(f"{path}: a picture to refer to cannot be read ({error}); put it back") from error
+        for name in _MAY_BE_EMPTY:
+            if name not in picture:
+                setattr(picture, name, None if name == "SeriesNumber" else "")
+        found.append(picture)
+    return found
 
 
 def derived_series(

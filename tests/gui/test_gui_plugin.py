@@ -6,7 +6,7 @@ import pytest
 from gui_cases import geometry_of
 
 from napari_ssl.errors import LabelError
-from napari_ssl.gui.plugin import get_reader, sample_cine, write_labels
+from napari_ssl.gui.plugin import get_reader, sample_cine, write_nifti
 from napari_ssl.io.images import Geometry, read_image, write_volume
 
 
@@ -49,7 +49,7 @@ def test_written_labels_lie_where_their_image_lies(tmp_path):
     [(data, attributes, kind)] = get_reader(str(image))(str(image))
     assert kind == "labels" and data.shape == (2, 6, 5)
     out = tmp_path / "out.nii.gz"
-    assert write_labels(str(out), data, attributes) == [str(out)]
+    assert write_nifti(str(out), [(data, attributes, "labels")]) == [str(out)]
     again = read_image(out)
     assert not again.geometry.differs(read_image(image).geometry)
     assert np.array_equal(again.data[0], data)
@@ -57,13 +57,13 @@ def test_written_labels_lie_where_their_image_lies(tmp_path):
 
 def test_labels_of_unknown_origin_are_written_with_the_layers_scale(tmp_path):
     out = tmp_path / "out.nii.gz"
-    write_labels(str(out), np.ones((2, 4, 5), int), {"scale": [8.0, 1.5, 1.25]})
+    write_nifti(str(out), [(np.ones((2, 4, 5), int), {"scale": [8.0, 1.5, 1.25]}, "labels")])
     assert read_image(out).geometry.spacing_zyx_mm == pytest.approx((8.0, 1.5, 1.25))
 
 
 def test_labels_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(LabelError, match="0 to 255"):
-        write_labels(str(tmp_path / "o.nii.gz"), np.full((2, 2), 300), {"scale": [1.0, 1.0]})
+        write_nifti(str(tmp_path / "o.nii.gz"), [(np.full((2, 2), 300), {"scale": [1.0, 1.0]}, "labels")])
     assert not (tmp_path / "o.nii.gz").exists()
 
 
