@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -c 'import torch' 2>/dev/null || { echo "… PyTorch" >&2; $(PY) -m pip install -q --root-user-action=ignore torch==2.13.0; }
 	@echo "… napari and the other packages" >&2
-	@$(PY) -m pip install -q --root-user-action=ignore -e '.[train,gui,formats,postgres,docs,dev]'
+	@$(PY) -m pip install -q --root-user-action=ignore -e '.[train,gui,formats,postgres,cluster,docs,dev]'
 	@$(PY) -m pip install -q --root-user-action=ignore 'pydensecrf2>=1.1' || echo "pydensecrf2 could not be built (it needs a C++ compiler, Debian: g++); the CRF runs on torch instead." >&2
 	@touch $@
 

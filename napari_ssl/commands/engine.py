@@ -1,4 +1,4 @@
-"""``engine serve | use | status``: where the work of jobs is done."""
+"""``engine serve | use | also | status``: where the work of jobs is done."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,7 @@ PORT = 8786
 
 @click.group()
 def engine() -> None:
-    """Choose where jobs run: on this computer, or on a server."""
+    """Choose where jobs run: on this computer, on servers, or on a cluster."""
 
 
 @engine.command()
@@ -46,50 +47,197 @@ async def _serve(folder: Path, host: str, names: list[str], port: int, slots: in
         signal.signal(number, lambda *_: stop.set())
     server, line = await open_server(folder, host=host, names=names, port=port, n_slots=slots)
     say(f"Serving at {names[0]}:{server.port}. Whoever has this line may run work here; at the client:")
-    say("napari-ssl engine use LINE   (or paste it under Engine in the window)")
+    say("napari-ssl engine use LINE   (or paste it under Jobs and engine in the window)")
     click.echo(line)
     while not stop.is_set():  # signals wake the loop at the next turn
         await asyncio.sleep(0.2)
     await server.end()
 
 
-@engine.command()
-@click.argument("line")
+SHARED = click.option(
+    "--shared",
+    metavar="HERE=THERE",
+    help="A folder that this computer and the server both see, as each calls it: what lies in it is not sent.",
+)
+
+
+class _Places(click.Group):
+    """``use slurm``, ``use kubernetes``; anything else is ``here`` or the line of a server."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            args = ["server", *args]
+        return super().resolve_command(ctx, args)
+
+
+@engine.group(cls=_Places)
+def use() -> None:
+    """Have jobs done elsewhere: use LINE (of a server), use slurm, use kubernetes; use here brings them back.
+
+    LINE is what 'napari-ssl engine serve' printed at the server; 'napari-ssl engine also LINE' adds a further one.
+    """
+
+
+@use.command()
 @JSON
 @catching
-def use(line: str, as_json: bool) -> None:
-    """Have jobs done at the server that printed LINE; the word ``here`` brings them back to this computer."""
-    from napari_ssl.jobs.place import forget_server, read_line, use_server
+def here(as_json: bool) -> None:
+    """Work on this computer again."""
+    from napari_ssl.jobs.place import forget_server
 
-    if line.strip() == "here":
-        forget_server()
-        report({"place": "here"}, as_json, ["Jobs run on this computer"])
-        return
-    server = read_line(line)
+    forget_server()
+    report({"place": "here"}, as_json, ["Jobs run on this computer"])
+
+
+@use.command("server")
+@click.argument("line")
+@SHARED
+@JSON
+@catching
+def use_line(line: str, shared: str | None, as_json: bool) -> None:
+    """Have jobs done at the server that printed LINE."""
+    from napari_ssl.jobs.place import use_server
+
+    server = _read(line, shared)
     use_server(server)
-    report({"place": server.address}, as_json, [f"New attempts of jobs run at {server.address}"])
+    report({"place": server.address, "shared": shared}, as_json, [f"New attempts of jobs run at {server.address}"])
+
+
+@engine.command()
+@click.argument("line")
+@SHARED
+@JSON
+@catching
+def also(line: str, shared: str | None, as_json: bool) -> None:
+    """Have jobs done at the server that printed LINE, too; each goes to the one with the most room."""
+    from napari_ssl.jobs.place import add_server, describe_place, place_in_use
+
+    add_server(_read(line, shared))
+    words = describe_place(place_in_use())
+    report({"place": words}, as_json, [f"New attempts of jobs run {words}"])
+
+
+def _read(line: str, shared: str | None) -> Any:
+    """Read a server's line; a folder that is said to be shared is looked at from both sides."""
+    from dataclasses import replace
+
+    from napari_ssl.jobs.place import read_line
+    from napari_ssl.jobs.server_connection import Connection
+    from napari_ssl.jobs.shared_folder import SharedFolder, check_shared
+
+    server = read_line(line)
+    if shared is None:
+        return server
+    folder = SharedFolder.parse(shared)
+    connection = Connection(server)
+    try:
+        check_shared(folder, connection)
+    finally:
+        connection.close()
+    return replace(server, shared=folder)
+
+
+_COMMON = (
+    click.option("--cores", type=int, default=4, show_default=True, help="Of a job that does not say."),
+    click.option("--memory", "memory_gb", type=int, default=16, show_default=True, metavar="GB", help="The same."),
+    click.option("--gpus", type=int, default=0, show_default=True, help="The same."),
+    click.option("--jobs", type=int, default=4, show_default=True, help="Jobs at a time."),
+)
+
+
+def _common(command: Any) -> Any:
+    for option in reversed(_COMMON):
+        command = option(command)
+    return command
+
+
+@use.command()
+@click.option("--queue", default="", help="Partition.")
+@click.option("--account", default="", help="Account that pays.")
+@_common
+@click.option("--hours", type=float, default=8.0, show_default=True, help="Longest time of a job that does not say.")
+@click.option(
+    "--folder", default="", help="Where jobs keep their files, on a disk that all nodes and this computer see."
+)
+@click.option("--interface", default="", help="Network interface that the nodes reach this computer at, e.g. ib0.")
+@click.option("--python", default="", help="Python at the nodes; by default the path of this one.")
+@click.option("--directive", "directives", multiple=True, help="A further option of sbatch; repeatable.")
+@JSON
+@catching
+def slurm(as_json: bool, **settings: Any) -> None:
+    """Have each job done in a job of SLURM's, with the memory, cores, GPUs and time that it needs."""
+    from napari_ssl.jobs.cluster_settings import Slurm
+    from napari_ssl.jobs.slurm import check_slurm
+
+    check_slurm()
+    _use_cluster(Slurm(**settings), as_json)
+
+
+@use.command()
+@click.option("--image", required=True, help="Container image that holds napari-ssl of this version.")
+@click.option("--namespace", default="default", show_default=True)
+@_common
+@click.option("--hours", type=float, default=24.0, show_default=True, help="Longest time of a job that does not say.")
+@click.option("--volume", default="", help="PersistentVolumeClaim for jobs' files; without one they end with the pod.")
+@JSON
+@catching
+def kubernetes(as_json: bool, **settings: Any) -> None:
+    """Have each job done in a pod of Kubernetes', made by Dask's operator with what the job needs."""
+    from napari_ssl.jobs.cluster_settings import Kubernetes
+    from napari_ssl.jobs.kubernetes import check_kubernetes
+
+    check_kubernetes()
+    _use_cluster(Kubernetes(**settings), as_json)
+
+
+def _use_cluster(place: Any, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from napari_ssl.jobs.place import use_cluster
+
+    use_cluster(place)
+    report({"place": place.kind, **asdict(place)}, as_json, [f"New attempts of jobs run {place.describe()}"])
 
 
 @engine.command()
 @JSON
 @catching
 def status(as_json: bool) -> None:
-    """Tell where jobs run and whether the server answers."""
+    """Tell where jobs run, whether servers answer, and what workers have."""
+    from dataclasses import asdict
+
     from napari_ssl.jobs.connection import engine_folder, is_running
-    from napari_ssl.jobs.place import server_in_use
+    from napari_ssl.jobs.offers import offer_here, offer_words
+    from napari_ssl.jobs.place import Servers, describe_place, place_in_use
 
-    server = server_in_use()
-    document = {"place": server.address if server else "here", "local_engine_is_running": is_running(engine_folder())}
-    if server is not None:
-        from napari_ssl.jobs.remote_child import Connection
+    place = place_in_use()
+    document: dict[str, Any] = {
+        "place": "here" if place is None else describe_place(place),
+        "local_engine_is_running": is_running(engine_folder()),
+    }
+    lines = [f"Jobs run {describe_place(place)}"]
+    if isinstance(place, Servers):
+        from napari_ssl.jobs.children import ask_servers
 
-        connection = Connection(server)
-        try:
-            connection("missing", digests=[])
-        finally:
-            connection.close()
-        document["server_answers"] = True
-    lines = [f"Jobs run {'at ' + server.address + ', which answers' if server else 'on this computer'}"]
+        told = ask_servers(place.servers)
+        document["place"] = place.servers[0].address
+        document["server_answers"] = len(told) == len(place.servers)
+        document["servers"] = [
+            {"address": s.address, "answers": s in told, "workers": told[s][0].to_dict() if s in told else None}
+            for s in place.servers
+        ]
+        for server in place.servers:
+            what = f"answers: {offer_words(told[server][0])}" if server in told else "does not answer"
+            shared = f"; shares {server.shared.here}" if server.shared else ""
+            lines.append(f"  {server.address} {what}{shared}")
+    elif place is None:
+        document["workers"] = offer_here().to_dict()
+        lines.append(f"  {offer_words(offer_here())}")
+    else:
+        document |= {"place": place.kind, **asdict(place)}
+        lines += [f"  {name}: {value}" for name, value in asdict(place).items() if value]
     report(document, as_json, lines)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.preprocessing import Preprocessing
+from napari_ssl.core.resources import Resources, resources_from_dict
 from napari_ssl.errors import SpecError
 
 __all__ = [
@@ -159,7 +160,7 @@ class TrainingSpec:
 
     `evaluation` holds the test items (role labelled) that old and new model are compared on; they never train. `crf`
     says whether the final network's labels are refined before they are compared. `processes` share every batch, one a
-    GPU; like the device they do not count for the hash.
+    GPU; like the device and the `resources` that the job asks for they do not count for the hash.
 
     Raises
     ------
@@ -184,6 +185,7 @@ class TrainingSpec:
     seed: int = 0
     device: str = "auto"
     processes: int = 1
+    resources: Resources = field(default_factory=Resources)
     round: int = 1
 
     def __post_init__(self) -> None:
@@ -245,7 +247,7 @@ class PredictionSpec:
     not what is computed. `rule_limits` are the study's values of `napari_ssl.measures.flags.RuleLimits` that differ
     from the defaults. `qc` scores the proposals by their curves as soon as they are there. `workers` processes share
     the cases; `part` says which batch of a cohort this is, (number from 1, of how many): neither changes what is
-    computed.
+    computed. Nor do the `resources` that the job asks for.
     """
 
     model: StartModel
@@ -264,6 +266,7 @@ class PredictionSpec:
     workers: int = 1
     part: tuple[int, int] | None = None
     device: str = "auto"
+    resources: Resources = field(default_factory=Resources)
     round: int = 1
 
     def __post_init__(self) -> None:
@@ -357,6 +360,8 @@ def spec_from_dict(document: dict[str, Any]) -> Any:
             return quality_spec_from_dict(data)
         kind = data.pop("kind")
         data["label_scheme"] = LabelScheme.from_dict(data["label_scheme"])
+        if kind in ("train", "predict", "evaluate"):
+            data["resources"] = resources_from_dict(data.get("resources"))
         for name in ("items", "validation", "evaluation", "calibration"):
             if name in data:
                 data[name] = tuple(TrainingItem(**i) for i in data[name])

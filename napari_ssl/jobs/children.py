@@ -1,20 +1,24 @@
-"""The process of an attempt: here, or on the server that was chosen."""
+"""The process of an attempt: here, at a server or on a cluster, as the user has chosen."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from napari_ssl.jobs.place import server_in_use
-from napari_ssl.jobs.process import in_own_group, kill_group, n_threads
+from napari_ssl.core.resources import Resources
+from napari_ssl.errors import EngineError
+from napari_ssl.jobs.child_process import LOG_FILE, start_process
+from napari_ssl.jobs.offers import Offer, lacking, needs_of, offer_from_dict, resolved
+from napari_ssl.jobs.place import Server, Servers, place_in_use
+from napari_ssl.jobs.process import kill_group
+from napari_ssl.jobs.spec import read_spec
 
-__all__ = ["LOG_FILE", "Child", "LocalChild", "start_child"]
+__all__ = ["LOG_FILE", "Child", "LocalChild", "ask_servers", "start_child"]
 
-LOG_FILE = "log.txt"
+_SERVER_FILE = ".server"
+"""Which server had the attempt before: checkpoints lie there."""
 
 
 class Child(Protocol):
@@ -23,6 +27,10 @@ class Child(Protocol):
     @property
     def returncode(self) -> int | None:
         """How it ended, None before."""
+
+    @property
+    def waiting_for(self) -> str:
+        """What it waits for before it begins, in words; empty otherwise."""
 
     def poll(self) -> int | None:
         """Look whether it has ended, and how."""
@@ -40,13 +48,10 @@ class Child(Protocol):
 class LocalChild:
     """A process of this computer; parameters as of `start_child`."""
 
+    waiting_for = ""
+
     def __init__(self, run_folder: Path, attempt: int) -> None:
-        command = [sys.executable, "-m", "napari_ssl.jobs.child", str(run_folder), "--attempt", str(attempt)]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads()), "PYTHONUNBUFFERED": "1"}
-        with open(run_folder / LOG_FILE, "ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, **in_own_group()
-            )
+        self._process = start_process(run_folder, attempt)
 
     @property
     def returncode(self) -> int | None:
@@ -81,11 +86,57 @@ def start_child(run_folder: Path, attempt: int) -> Child:
     Raises
     ------
     EngineError
-        The server cannot be reached.
+        No server can be reached, none has what the job needs, or there is no such cluster.
     """
-    server = server_in_use()
-    if server is None:
+    place = place_in_use()
+    if place is None:
         return LocalChild(run_folder, attempt)
-    from napari_ssl.jobs.remote_child import RemoteChild
+    needs = needs_of(read_spec(run_folder))
+    if isinstance(place, Servers):
+        return _at_a_server(place.servers, run_folder, attempt, needs)
+    from napari_ssl.jobs.cluster_child import start_on_cluster
 
-    return RemoteChild(server, run_folder, attempt)
+    return start_on_cluster(place, run_folder, attempt, needs)
+
+
+def _at_a_server(servers: Sequence[Server], run_folder: Path, attempt: int, needs: Resources) -> Child:
+    """Start at the server that had the run before, or else at that with the most room."""
+    from napari_ssl.jobs.remote_child import RemoteChild
+    from napari_ssl.jobs.server_connection import Connection
+
+    mark = run_folder / _SERVER_FILE
+    before = mark.read_text(encoding="utf-8") if mark.is_file() else ""
+    told = ask_servers(servers)
+    able = {s: o for s, (o, _) in told.items() if not lacking(resolved(needs, o), {s.address: o})}
+    if not able:
+        raise EngineError(lacking(needs, {s.address: o for s, (o, _) in told.items()}))
+    chosen = max(able, key=lambda s: (s.address == before, able[s].slots - told[s][1]))
+    mark.write_text(chosen.address, encoding="utf-8")
+    return RemoteChild(
+        Connection(chosen),
+        run_folder,
+        attempt,
+        needs=resolved(needs, able[chosen]),
+        shared=chosen.shared,
+        where=f"at {chosen.address}",
+    )
+
+
+def ask_servers(servers: Sequence[Server]) -> dict[Server, tuple[Offer, int]]:
+    """Return what the servers that answer have, and how many jobs they run; EngineError where none answers."""
+    from napari_ssl.jobs.server_connection import Connection
+
+    told: dict[Server, tuple[Offer, int]] = {}
+    silent: EngineError | None = None
+    for server in servers:
+        connection = Connection(server)
+        try:
+            answer = connection("offer")
+            told[server] = offer_from_dict(answer), int(answer["running"])
+        except EngineError as error:
+            silent = error
+        finally:
+            connection.close()
+    if not told and silent is not None:
+        raise silent
+    return told

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from napari_ssl.errors import EngineError
 from napari_ssl.jobs.process import detached
 
 __all__ = [
+    "AWAY",
     "ENGINE_FOLDER_VARIABLE",
     "Credentials",
     "engine_folder",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 ENGINE_FOLDER_VARIABLE = "NAPARI_SSL_ENGINE_DIR"
+AWAY = 32
+"""Jobs elsewhere that an engine watches at a time, and the resource of its worker that they share."""
 _START_S = 60.0
 _CONNECT_S = 15.0
 _FILE = "engine.json"
@@ -50,13 +53,14 @@ _LOG = "engine.log"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """How to reach the engine that is running; certificates and key as PEM text."""
+    """How to reach the engine that is running; certificates and key as PEM text; what its worker announces."""
 
     address: str
     pid: int
     ca_cert: str
     client_cert: str
     client_key: str
+    offer: dict[str, int] = field(default_factory=dict)
 
 
 def engine_folder() -> Path:
@@ -178,8 +182,15 @@ def security(credentials: Credentials) -> Any:
     )
 
 
-def submit_job(study_folder: Path, job_id: str) -> str:
+def submit_job(study_folder: Path, job_id: str, resources: dict[str, float], *, away: bool = False) -> str:
     """Hand a queued job to the engine, started when needed; return the engine's address when it has the job.
+
+    Parameters
+    ----------
+    resources : dict
+        What the task takes of those that the engine's worker announces (`napari_ssl.jobs.engine`).
+    away : bool
+        Whether the job's process runs elsewhere.
 
     Raises
     ------
@@ -197,7 +208,7 @@ def submit_job(study_folder: Path, job_id: str) -> str:
             credentials.address, security=security(credentials), set_as_default=False, timeout=_CONNECT_S
         ) as client:
             future = client.submit(
-                supervise, str(study_folder), job_id, key=key, resources={"GPU": 1}, retries=3, pure=False
+                supervise, str(study_folder), job_id, away, key=key, resources=resources, retries=3, pure=False
             )
             fire_and_forget(future)
             _wait_until_known(client, key)

@@ -1,6 +1,8 @@
 """The background engine: ``python -m napari_ssl.jobs.engine``, one process per user, started when a job needs it.
 
-A scheduler of dask.distributed and one worker, which carries out one job at a time and is replaced when it dies. Both
+A scheduler of dask.distributed and one worker, which carries out one job at a time and is replaced when it dies; jobs
+whose processes run elsewhere it watches `AWAY` at a time. The worker announces what this computer has (``HERE`` places,
+``GPU``, ``MEMORY`` in MB), and a job takes what it needs of that. Both
 listen on 127.0.0.1 alone and talk mutual TLS with certificates made at the start; there is no dashboard, and the HTTP
 servers that distributed opens have no routes. The engine outlives windows and ends when it has been idle for
 `IDLE_S` seconds. When it is killed, its worker ends with it, and the job's process within `child.ORPHAN_GRACE_S`.
@@ -24,12 +26,14 @@ from distributed.security import Security
 from filelock import Timeout
 
 from napari_ssl.jobs.connection import (
+    AWAY,
     Credentials,
     engine_folder,
     engine_lock,
     withdraw_credentials,
     write_credentials,
 )
+from napari_ssl.jobs.offers import Offer, offer_here
 from napari_ssl.jobs.process import n_threads
 
 __all__ = ["IDLE_S", "IDLE_VARIABLE", "main", "serve"]
@@ -58,14 +62,14 @@ def _configuration(folder: Path) -> dict[str, Any]:
     }
 
 
-def _cluster(security: Security) -> SpecCluster:
+def _cluster(security: Security, offer: Offer) -> SpecCluster:
     """One scheduler and one worker with one place: trainings and predictions of a desktop run one after another."""
     common = {"host": _HOST, "protocol": "tls://", "security": security, "dashboard": False}
     scheduler = {**common, "port": 0, "dashboard_address": f"{_HOST}:0"}
     worker = {
         **common,
-        "nthreads": 1,
-        "resources": {"GPU": 1},
+        "nthreads": offer.slots + AWAY,
+        "resources": {**offer.dask_resources, "AWAY": AWAY},
         "memory_limit": 0,
     }
     return SpecCluster(
@@ -83,9 +87,9 @@ async def serve(folder: Path, *, idle_s: float) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: stop.set())
-    security = Security.temporary()
+    security, offer = Security.temporary(), offer_here()
     with dask.config.set(_configuration(folder)):
-        async with _cluster(security) as cluster:
+        async with _cluster(security, offer) as cluster:
             write_credentials(
                 folder,
                 Credentials(
@@ -94,6 +98,7 @@ async def serve(folder: Path, *, idle_s: float) -> None:
                     ca_cert=security.tls_ca_file,
                     client_cert=security.tls_client_cert,
                     client_key=security.tls_client_key,
+                    offer=offer.to_dict(),
                 ),
             )
             _log.info("ready at %s", cluster.scheduler_address)

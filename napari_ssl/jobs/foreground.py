@@ -1,4 +1,7 @@
-"""Jobs in the foreground, for the command line: the same code as in the background, in this process, without engine."""
+"""Jobs in the foreground, for the command line: the same code as in the background, in this process, without engine.
+
+Where the user has chosen a server or a cluster, the process runs there and this one watches it.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ from napari_ssl.errors import JobError, NapariSslError, SpecError
 from napari_ssl.jobs.changes import FOREGROUND_MARK, adopt_parked, adopt_result
 from napari_ssl.jobs.child import Outcome, perform
 from napari_ssl.jobs.control import lease
+from napari_ssl.jobs.elsewhere import run_elsewhere
 from napari_ssl.jobs.events import EVENTS_FILE, EventWriter
 from napari_ssl.jobs.failures import describe
+from napari_ssl.jobs.place import place_in_use
 from napari_ssl.jobs.spec import Spec, kind_of, read_spec
 from napari_ssl.study.study import Study
 
@@ -22,7 +27,7 @@ _LEASE_WAIT_S = 1.0  # a window may be looking whether the run has a holder
 
 
 def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> dict[str, Any]:
-    """Carry out `spec` in this process, adopt the result in the study and return it.
+    """Carry out `spec` in this process, or where the user has chosen, adopt the result in the study and return it.
 
     The run is recorded like any job. An earlier run of the same order that was stopped, killed or failed is resumed.
 
@@ -44,6 +49,8 @@ def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> d
     """
     job = _resumable(study, spec) or study.create_job(kind_of(spec), spec.to_dict())
     run_folder = study.job_folder(job.id)
+    if place_in_use() is not None:
+        return _elsewhere(study, job, emit, should_stop)
     writer = EventWriter(run_folder)
 
     def tell(event: Event) -> None:
@@ -71,6 +78,28 @@ def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> d
             mark.unlink(missing_ok=True)
 
 
+def _elsewhere(study: Study, job: Job, emit: Emit, should_stop: ShouldStop) -> dict[str, Any]:
+    """Have the job done where the user has chosen; the mark says that a command watches it."""
+    mark = study.job_folder(job.id) / FOREGROUND_MARK
+    mark.touch()
+    try:
+        told = run_elsewhere(study, job.id, emit, should_stop)
+    finally:
+        mark.unlink(missing_ok=True)
+    if told is not None and told.kind is EventKind.RESULT:
+        return dict(told.data)
+    if study.job(job.id).state is JobState.PARKED:
+        raise _parked(study, job, study.job(job.id).message)
+    raise JobError(f"job {job.id} ended without a result; look at: napari-ssl jobs show {study.folder} {job.id}")
+
+
+def _parked(study: Study, job: Job, why: object) -> JobError:
+    return JobError(
+        f"job {job.id} waits for a clinician: {why}. Decide with 'napari-ssl review {study.folder}', "
+        f"then 'napari-ssl jobs resume {study.folder} {job.id}'"
+    )
+
+
 def _conclude(study: Study, job: Job, outcome: Outcome) -> dict[str, Any]:
     """Return the result of a run that is done; record and raise any other end."""
     run_folder = study.job_folder(job.id)
@@ -83,10 +112,7 @@ def _conclude(study: Study, job: Job, outcome: Outcome) -> dict[str, Any]:
     if outcome.state is JobState.PARKED:
         adopt_parked(study, run_folder)
         study.update_job(job.id, state=JobState.PARKED, message=str(outcome.error))
-        raise JobError(
-            f"job {job.id} waits for a clinician: {outcome.error}. Decide with 'napari-ssl review {study.folder}', "
-            f"then 'napari-ssl jobs resume {study.folder} {job.id}'"
-        )
+        raise _parked(study, job, outcome.error)
     if outcome.error is None:
         raise JobError(f"job {job.id} ended without a result")
     if not isinstance(outcome.error, NapariSslError):

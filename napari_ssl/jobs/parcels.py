@@ -1,7 +1,7 @@
 """Files that travel between a client and a server: named by their content, sent once, checked on arrival.
 
 An order names files by path. For the journey every path becomes ``parcel:<SHA-256>``, at the server a path in its
-store.
+store; a file that the server sees by itself becomes ``there:<its path there>`` and does not travel.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from napari_ssl.errors import StorageError
 
-__all__ = ["PIECE", "Store", "digest_of", "files_of", "pack", "unpack"]
+__all__ = ["PIECE", "Store", "digest_of", "files_of", "pack", "paths_of", "unpack"]
 
 PIECE = 8 << 20
 """Bytes in a message."""
 _MARK = "parcel:"
+_THERE = "there:"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEPT_THERE = ("checkpoints", "store")
 
@@ -48,15 +49,34 @@ def _change_paths(document: Any, change: Callable[[str], str], key: str = "") ->
     return change(document) if isinstance(document, str) and key.endswith("path") else document
 
 
-def pack(document: Any) -> tuple[Any, dict[str, Path]]:
-    """Return plain JSON with parcels in the place of the paths of files, and the files by digest.
+def paths_of(document: Any) -> list[Path]:
+    """Return the files that a document names; a text counts as one when its key ends in ``path`` and there is such."""
+    found: dict[Path, None] = {}
 
-    A path counts as one when its key ends in ``path`` and there is such a file.
+    def note(text: str) -> str:
+        if (path := Path(text)).is_file():
+            found[path] = None
+        return text
+
+    _change_paths(document, note)
+    return list(found)
+
+
+def pack(document: Any, there: Mapping[Path, str] | None = None) -> tuple[Any, dict[str, Path]]:
+    """Return plain JSON with parcels in the place of the paths of files (`paths_of`), and the files by digest.
+
+    Parameters
+    ----------
+    there : mapping, optional
+        Files that the server sees by itself → their paths there.
     """
     files: dict[str, Path] = {}
+    seen = there or {}
 
     def change(text: str) -> str:
         path = Path(text)
+        if path in seen:
+            return f"{_THERE}{seen[path]}"
         if not path.is_file():
             return text
         digest = digest_of(path)
@@ -67,12 +87,21 @@ def pack(document: Any) -> tuple[Any, dict[str, Path]]:
 
 
 def unpack(document: Any, store: Store) -> Any:
-    """Put paths of the store in the place of parcels."""
+    """Put paths of the store in the place of parcels, and this computer's own in that of files that it sees."""
 
     def change(text: str) -> str:
+        if text.startswith(_THERE):
+            return _own_path(text.removeprefix(_THERE))
         return str(store.path(text.removeprefix(_MARK))) if text.startswith(_MARK) else text
 
     return _change_paths(document, change)
+
+
+def _own_path(text: str) -> str:
+    path = Path(text)
+    if not path.is_absolute() or ".." in PurePath(text).parts or not path.is_file():
+        raise StorageError(f"{text!r} is no file of a folder that both computers share; look where it is mounted")
+    return text
 
 
 class Store:

@@ -17,13 +17,15 @@ from pathlib import Path
 from types import TracebackType
 
 from napari_ssl.core.job import Event, EventKind, Job, JobState
-from napari_ssl.errors import EngineError, JobError, NapariSslError
+from napari_ssl.errors import EngineError, JobError, NapariSslError, SpecError
 from napari_ssl.jobs.changes import recover, settle
-from napari_ssl.jobs.connection import engine_folder, read_credentials, submit_job
+from napari_ssl.jobs.connection import engine_folder, read_credentials
 from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, write_request
 from napari_ssl.jobs.events import POLL_S, EventReader, EventWriter, read_events
 from napari_ssl.jobs.failures import failure_data
 from napari_ssl.jobs.foreground import run_here
+from napari_ssl.jobs.handing import NoWorkerError, hand_over
+from napari_ssl.jobs.place import place_in_use, place_name
 from napari_ssl.jobs.spec import Spec, kind_of, program
 from napari_ssl.study.study import Study
 
@@ -31,6 +33,8 @@ __all__ = ["Following", "Runner", "run_here"]
 
 _WATCH_EVERY_S = 2.0
 _RETRY_S = 15.0
+_NOBODY = "nobody"
+"""In the place of an engine's address: no worker has what the job needs."""
 _RESUMABLE = (JobState.PAUSED, JobState.PARKED, JobState.INTERRUPTED, JobState.FAILED, JobState.CANCELLED)
 _PAUSABLE = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
 
@@ -46,7 +50,7 @@ class Runner:
     def __init__(self, study_folder: str | Path) -> None:
         self._study = Study.open(study_folder)
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._handed: dict[str, tuple[str, float]] = {}
+        self._handed: dict[str, tuple[str, float, str]] = {}
         self._followings: list[Following] = []
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="napari-ssl runner", daemon=True)
@@ -190,22 +194,40 @@ class Runner:
         if self._study.read_only or self._closed.is_set():
             return
         waiting = recover(self._study)
-        credentials = read_credentials(engine_folder()) if waiting else None
+        if not waiting:
+            return
+        credentials, place = read_credentials(engine_folder()), place_name(place_in_use())
         for job in waiting:
-            address, at = self._handed.get(job.id, ("", 0.0))
+            address, at, handed_for = self._handed.get(job.id, ("", 0.0, ""))
             has_it = credentials is not None and credentials.address == address
+            is_due = time.monotonic() - at > _RETRY_S
+            if handed_for == place and address == _NOBODY and not is_due:
+                continue  # nothing has changed since nobody could serve it
             # An engine retries what its worker has lost, but not for ever; handing over twice does no harm.
-            if not has_it or (job.state is JobState.INTERRUPTED and time.monotonic() - at > _RETRY_S):
+            if not has_it or handed_for != place or (job.state is JobState.INTERRUPTED and is_due):
                 self._hand_over(job.id)
 
     def _hand_over(self, job_id: str) -> None:
+        run_folder = self._study.job_folder(job_id)
         try:
-            self._handed[job_id] = (submit_job(self._study.folder, job_id), time.monotonic())
-        except EngineError as error:
-            run_folder = self._study.job_folder(job_id)
+            place = place_name(place_in_use())
+            address = hand_over(self._study.folder, run_folder)
+            self._handed[job_id] = (address, time.monotonic(), place)
+        except NoWorkerError as error:
+            self._handed[job_id] = (_NOBODY, time.monotonic(), place)
+            self._tell_waiting(job_id, str(error))
+        except (EngineError, SpecError) as error:
             with suppress(JobError), lease(run_folder):  # held: an engine has it after all
                 EventWriter(run_folder).append(Event(kind=EventKind.FAILED, data=failure_data(error)))
                 self._study.update_job(job_id, state=JobState.FAILED, message=str(error))
+
+    def _tell_waiting(self, job_id: str, message: str) -> None:
+        """Say once in the job's row and story why nobody takes it."""
+        run_folder = self._study.job_folder(job_id)
+        with suppress(JobError), lease(run_folder):
+            if self._study.job(job_id).message != message:
+                EventWriter(run_folder).append(Event(kind=EventKind.NOTICE, data={"message": message}))
+                self._study.update_job(job_id, message=message)
 
 
 class Following:

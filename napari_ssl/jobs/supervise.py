@@ -25,6 +25,7 @@ from napari_ssl.jobs.children import LOG_FILE, Child, start_child
 from napari_ssl.jobs.control import Request, RequestKind, lease, read_request
 from napari_ssl.jobs.events import EventReader, EventWriter
 from napari_ssl.jobs.failures import failure_data
+from napari_ssl.jobs.place import place_in_use
 from napari_ssl.jobs.process import lower_priority, signal_name
 from napari_ssl.jobs.spec import NOUNS
 from napari_ssl.study.study import Study
@@ -47,10 +48,16 @@ _ENDS = {
 _log = logging.getLogger(__name__)
 
 
-def supervise(study_folder: str, job_id: str) -> str:
+def supervise(study_folder: str, job_id: str, away: bool | None = None) -> str:
     """Carry out one job of a study; the function that the engine runs.
 
     Safe to submit twice: a job that is over, or that another supervisor holds, is left alone.
+
+    Parameters
+    ----------
+    away : bool, optional
+        Whether it was handed over to run elsewhere. Where the user has chosen another place since, the job is left
+        for the next to hand it over, because this computer has fewer places than there are supervisors.
 
     Returns
     -------
@@ -59,6 +66,8 @@ def supervise(study_folder: str, job_id: str) -> str:
     """
     lower_priority()
     try:
+        if away is not None and away != (place_in_use() is not None):
+            return "another place was chosen since; it is handed over again"
         with Study.open(Path(study_folder)) as study:
             run_folder = study.job_folder(job_id)
             with lease(run_folder, timeout_s=_LEASE_WAIT_S):
@@ -125,9 +134,12 @@ class _Supervisor:
         """Follow the child until it ends, pass on what is asked of it; return the last event that ends a job."""
         last: Event | None = None
         asked_at: float | None = None
-        told_at = 0.0
+        told_at, waiting_for = 0.0, ""
         while True:
             running = child.poll() is None
+            if child.waiting_for != waiting_for:
+                waiting_for = child.waiting_for
+                self._study.update_job(self._job_id, message=waiting_for or "Starting")
             for event in reader.read_new():
                 last = event if event.kind in _ENDS else last
                 if event.kind is EventKind.PROGRESS and time.monotonic() - told_at > _ROW_EVERY_S:

@@ -31,8 +31,8 @@ def _processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def wait_for(condition, timeout_s: float = 15.0):
-    """Return the first true value of `condition`; fail after a time."""
-    until = time.monotonic() + timeout_s
+    """Return the first true value of `condition`; fail after a time, thrice as long as a free machine needs."""
+    until = time.monotonic() + 3 * timeout_s
     while time.monotonic() < until:
         if value := condition():
             return value

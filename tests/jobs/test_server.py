@@ -22,8 +22,8 @@ from napari_ssl.jobs import place
 from napari_ssl.jobs.connection import ENGINE_FOLDER_VARIABLE
 from napari_ssl.jobs.events import read_events
 from napari_ssl.jobs.parcels import Store, digest_of, pack, unpack
-from napari_ssl.jobs.remote_child import Connection
 from napari_ssl.jobs.server import open_server
+from napari_ssl.jobs.server_connection import Connection
 from napari_ssl.jobs.supervise import supervise
 
 
