@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_ssl.core.decision import Decision, Verdict
-from napari_ssl.core.label_scheme import LabelScheme
 from napari_ssl.core.model import Model, ModelState
 from napari_ssl.core.quality import QcScoringSpec, QcTrainingSpec
-from napari_ssl.core.segmentation import Segmentation, Source
+from napari_ssl.core.segmentation import Source
 from napari_ssl.core.training import PredictionSpec, TrainingSpec
 from napari_ssl.errors import StudyError
 from napari_ssl.io.documents import read_document, write_document
-from napari_ssl.measures.agreement import mean_dice
 from napari_ssl.rounds.drift import raise_alarms
-from napari_ssl.rounds.quality import adopt_quality, keep_scores
-from napari_ssl.study.confidence_maps import adopt_confidence
+from napari_ssl.rounds.proposal_adoption import adopt_cases
+from napari_ssl.rounds.quality import adopt_quality
 from napari_ssl.study.study import Study
 
 __all__ = ["adopt", "adopt_parked", "hand_in_decisions"]
@@ -32,7 +30,8 @@ def adopt(
 ) -> tuple[str, ...]:
     """Register the model, the proposals or the evaluation that `execute` returned; return what people must be told.
 
-    That are alarms of the drift monitor, which are kept with the models too.
+    That are alarms of the drift monitor, which are kept with the models too, and cases of a prediction whose files were
+    damaged: they move from the ``cases`` of `result` to its ``failed``.
 
     The first model of a study is promoted at once, because there is nothing to compare it with; every later one stays
     a candidate until a person promotes it.
@@ -50,10 +49,10 @@ def adopt(
         split = study.case(spec.items[0].case_id).split
         study.set_model_metrics(result["model_id"], split.value, result["summary"])
     else:
-        for case_id in result["cases"]:
-            _adopt_proposal(study, spec, case_id, result, run_folder / "output")
+        told = adopt_cases(study, spec, result, run_folder / "output")
         if spec.part is not None and spec.part[0] < spec.part[1]:
-            return ()  # the monitor looks at whole cohorts
+            return told  # the monitor looks at whole cohorts
+        return (*told, *raise_alarms(study))
     return raise_alarms(study)
 
 
@@ -77,64 +76,6 @@ def _adopt_model(study: Study, spec: TrainingSpec, result: dict[str, Any], run_f
     )
     if study.promoted() is None:
         study.promote(result["model_id"], by="first model of the study")
-
-
-def _adopt_proposal(study: Study, spec: PredictionSpec, case_id: str, result: dict[str, Any], output: Path) -> None:
-    note = read_document(output / f"{case_id}.json")
-    if note is None:
-        raise StudyError(f"{output}: the result of case {case_id} is missing; run the prediction again")
-    model_id, source = spec.model.model_id, Source(result["source"])
-    label_file = output / f"{case_id}.labels.nii.gz"
-    known = [
-        s
-        for s in study.segmentations(case_id, source=source)
-        if (s.model_id, s.label_hash) == (model_id, note["label_hash"])
-    ]
-    if known and not label_file.exists():
-        segmentation = known[-1]
-        if study.measures(segmentation.id):
-            _adopt_score(study, spec, segmentation, note)
-            return
-    else:
-        segmentation = study.adopt_segmentation(
-            case_id,
-            label_file,
-            output / f"{case_id}.confidence.nii.gz",
-            source=source,
-            frames=tuple(note["frames"]),
-            model_id=model_id,
-        )
-    measures = {k: note[k] for k in ("confidence", "mean_confidence", "crf_changed", "curves_ml", "indices")}
-    for kind in note.get("also", ()):
-        adopt_confidence(study, segmentation, kind, output / f"{case_id}.confidence-{kind}.nii.gz")
-    measures["lv_ef"] = note["indices"].get("lv_ef_percent")
-    measures["rv_ef"] = note["indices"].get("rv_ef_percent")
-    measures["round"] = spec.round
-    if note.get("committee") is not None:
-        measures["committee"] = note["committee"]
-    measures["flags"] = note.get("flags")  # none in runs that began before there were rules
-    measures["disagreement"] = _disagreement(study, segmentation, spec.label_scheme)
-    study.set_measures(segmentation.id, measures)
-    _adopt_score(study, spec, segmentation, note)
-
-
-def _adopt_score(study: Study, spec: PredictionSpec, segmentation: Segmentation, note: dict[str, Any]) -> None:
-    if spec.qc is not None and "qc" in note:
-        keep_scores(study, spec.qc.classifier_id, {segmentation.id: note["qc"]})
-
-
-def _disagreement(study: Study, new: Segmentation, scheme: LabelScheme) -> float | None:
-    """1 − mean Dice between a proposal and the one before, over the frames that both label; None without such."""
-    before = [
-        s
-        for s in study.segmentations(new.case_id)
-        if s.id < new.id and s.source in (Source.MODEL, Source.REFINED) and set(s.frames) & set(new.frames)
-    ]
-    if not before:
-        return None
-    old = before[-1]
-    shared = [f for f in new.frames if f in old.frames]
-    return 1.0 - mean_dice(study.read_labels(old)[shared], study.read_labels(new)[shared], scheme)
 
 
 def adopt_parked(study: Study, spec: TrainingSpec, run_folder: Path) -> tuple[str, ...]:

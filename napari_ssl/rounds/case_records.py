@@ -3,7 +3,7 @@
 ::
 
     output/
-      <case>.json          done: measures, hash of the labels
+      <case>.json          done: measures, hashes of its files (`case_files`)
       <case>.error.json    broken: left out for the rest of the run, told at its end
       <case>.trying        under way; found by a later attempt, it tells that a process died at this case
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from napari_ssl.errors import JobError, NapariSslError
 from napari_ssl.io.atomic import storage_error
 from napari_ssl.io.documents import read_document, write_document
+from napari_ssl.rounds.case_files import is_whole
 
 __all__ = [
     "MAX_DEATHS",
@@ -36,8 +37,8 @@ MAX_DEATHS = 2
 
 
 def is_done(output: Path, case_id: str) -> bool:
-    """Whether the case has its result."""
-    return read_document(output / f"{case_id}.json") is not None
+    """Whether the case has its result, whole."""
+    return is_whole(output, case_id)
 
 
 def error_file(output: Path, case_id: str) -> Path:

@@ -26,6 +26,7 @@ from napari_ssl.io.documents import read_document, write_document
 from napari_ssl.io.images import read_labels
 from napari_ssl.measures.agreement import mean_dice
 from napari_ssl.qc.predicted_dice import FEATURES, DicePredictor, disagreement, fit_dice_predictor
+from napari_ssl.rounds.case_files import add_to_records
 
 __all__ = ["disagreement_note", "predict_dice_of_committee"]
 
@@ -84,10 +85,8 @@ def predict_dice_of_committee(
     except SpecError as error:
         emit(Event(kind=EventKind.NOTICE, data={"message": f"the committee's agreement predicts no Dice: {error}"}))
         return None
-    for case_id in done:
-        path = output / f"{case_id}.json"
-        note = read_document(path)
-        write_document(path, {**note, "committee": {**note["committee"], **_opinion(predictor, note["committee"])}})
+    notes = {case_id: read_document(output / f"{case_id}.json")["committee"] for case_id in done}
+    add_to_records(output, {c: {"committee": {**note, **_opinion(predictor, note)}} for c, note in notes.items()})
     return predictor.to_dict()
 
 

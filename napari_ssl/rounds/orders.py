@@ -260,7 +260,9 @@ def prediction_spec(
     model = start_model(study, model_id)
     members = tuple(start_model(study, m) for m in ensemble)
     kinds = (confidence,) if isinstance(confidence, str) else tuple(confidence or _kinds(model, members))
-    chosen = [study.case(c) for c in cases_to_label(study, cases)]
+    names = cases_to_label(study, cases)
+    found = {case.id: case for case in study.cases(ids=names)}
+    chosen = [found[name] for name in names]
     return PredictionSpec(
         model=model,
         label_scheme=study.label_scheme,

@@ -20,15 +20,17 @@ from napari_ssl.inference.confidence_network import load_confidence_network
 from napari_ssl.inference.efficiency import Meter, hold_to_limit, summarise_efficiency
 from napari_ssl.inference.labelling import Labelling, LabellingStopped, Member, label_image
 from napari_ssl.io.atomic import storage_error
-from napari_ssl.io.documents import read_document, write_document
+from napari_ssl.io.documents import read_document
 from napari_ssl.io.geometry import Geometry
-from napari_ssl.io.images import hash_file, hash_labels, read_image, write_volume
+from napari_ssl.io.group_sync import GroupSync
+from napari_ssl.io.images import hash_file, hash_labels, read_image
 from napari_ssl.measures.curves import indices, volume_curves
 from napari_ssl.measures.rules import RuleLimits, check_segmentation
 from napari_ssl.networks import build_network, load_weights
 from napari_ssl.networks.discriminators import ConfidenceNetwork
 from napari_ssl.qc.score import Scorer
 from napari_ssl.refinement.crf import which_backend
+from napari_ssl.rounds.case_files import add_to_records, check_new_labels, make_durable, write_case
 from napari_ssl.rounds.case_records import begin_case, end_case, failure_of, forget_failures, is_done, keep_failure
 from napari_ssl.rounds.case_tally import CaseTally
 from napari_ssl.rounds.cohort_workers import label_in_processes
@@ -52,6 +54,7 @@ def run(spec: PredictionSpec, run_folder: Path, emit: Emit, should_stop: ShouldS
     output.mkdir(parents=True, exist_ok=True)
     tally = CaseTally(spec, output, emit)
     _label_cases(spec, run_folder, tally, should_stop)
+    make_durable(output, tally.done)
     done, failed = tally.in_order(), tally.failed
     _score(spec, done, output, emit)
     committee = _ask_committee(spec, done, output, emit, should_stop)
@@ -129,7 +132,7 @@ class CaseLabeller:
 
     def __init__(self, spec: PredictionSpec, output: Path) -> None:
         configure_threads()
-        self._spec, self._output = spec, output
+        self._spec, self._output, self._group = spec, output, GroupSync()
         self._device = choose_device(spec.device)
         hold_to_limit(self._device, spec.memory_limit_mb)
         self._network = _network(spec, spec.model).to(self._device).eval()
@@ -176,7 +179,7 @@ class CaseLabeller:
             image = _read(item)
             with Meter(self._device, limit_mb=self._spec.memory_limit_mb) as meter:
                 labelling = self.labelling(item, image.data, should_stop, meter)
-            _keep_case(self._spec, item, labelling, image.geometry, meter, self._output)
+            _keep_case(self._spec, item, labelling, image.geometry, meter, self._output, self._group)
         except (StorageError, LabellingStopped):
             raise
         except Exception as error:  # the border of the case: the others go on
@@ -196,10 +199,9 @@ def _score(spec: PredictionSpec, done: list[str], output: Path, emit: Emit) -> N
     except CheckpointError as error:
         emit(Event(kind=EventKind.NOTICE, data={"message": f"the proposals are not scored: {error}"}))
         return
-    notes = {case_id: read_document(output / f"{case_id}.json") for case_id in done}
-    scores = score_documents(scorer, {case_id: note["curves_ml"] for case_id, note in notes.items()}, emit)
-    for case_id, score in scores.items():
-        write_document(output / f"{case_id}.json", {**notes[case_id], "qc": score})
+    curves = {case_id: read_document(output / f"{case_id}.json")["curves_ml"] for case_id in done}
+    scores = score_documents(scorer, curves, emit)
+    add_to_records(output, {case_id: {"qc": score} for case_id, score in scores.items()})
 
 
 def _ask_committee(
@@ -253,16 +255,20 @@ def _read(item: TrainingItem) -> Any:
 
 
 def _keep_case(
-    spec: PredictionSpec, item: TrainingItem, labelling: Labelling, geometry: Geometry, meter: Meter, output: Path
+    spec: PredictionSpec,
+    item: TrainingItem,
+    labelling: Labelling,
+    geometry: Geometry,
+    meter: Meter,
+    output: Path,
+    group: GroupSync,
 ) -> None:
-    """Write labels, confidence and measures of one case; the JSON comes last and says that the case is done."""
-    write_volume(output / f"{item.case_id}.labels.nii.gz", labelling.labels, geometry)
-    write_volume(output / f"{item.case_id}.confidence.nii.gz", labelling.confidence, geometry)
-    for kind, confidence in labelling.further.items():
-        write_volume(output / f"{item.case_id}.confidence-{kind}.nii.gz", confidence, geometry)
+    """Write labels, confidence and measures of one case; the record comes last and says that the case is done."""
+    labels = labelling.labels
+    check_new_labels(item.case_id, labels, item.frames, spec.label_scheme)
     curves = volume_curves(
         item.case_id,
-        labelling.labels,
+        labels,
         spec.label_scheme,
         item.spacing_zyx_mm,
         frames=item.frames,
@@ -270,23 +276,24 @@ def _keep_case(
         ed_frame=item.ed_frame,
         es_frame=item.es_frame,
     )
-    write_document(
-        output / f"{item.case_id}.json",
-        {
-            "case_id": item.case_id,
-            "frames": list(item.frames),
-            "label_hash": hash_labels(labelling.labels),
-            "crf_changed": labelling.changed,
-            "efficiency": meter.efficiency.to_dict() if meter.efficiency else {},
-            "confidence": spec.confidence,
-            "also": list(spec.also),
-            "mean_confidence": mean_confidence(labelling.labels, labelling.confidence),
-            "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
-            "indices": {k: _plain([v])[0] for k, v in dataclasses.asdict(indices(curves, spec.label_scheme)).items()},
-            "flags": _flags(spec, item, labelling.labels),
-            "committee": disagreement_note(spec, labelling, item.frames),
-        },
-    )
+    record = {
+        "case_id": item.case_id,
+        "frames": list(item.frames),
+        "label_hash": hash_labels(labels),
+        "foreground_fraction": np.count_nonzero(labels) / labels[list(item.frames)].size,
+        "crf_changed": labelling.changed,
+        "efficiency": meter.efficiency.to_dict() if meter.efficiency else {},
+        "confidence": spec.confidence,
+        "also": list(spec.also),
+        "mean_confidence": mean_confidence(labels, labelling.confidence),
+        "curves_ml": {name: _plain(curve.volume_ml) for name, curve in curves.items()},
+        "indices": {k: _plain([v])[0] for k, v in dataclasses.asdict(indices(curves, spec.label_scheme)).items()},
+        "flags": _flags(spec, item, labels),
+        "committee": disagreement_note(spec, labelling, item.frames),
+    }
+    arrays = {"labels": labels, "confidence": labelling.confidence}
+    arrays |= {f"confidence-{kind}": confidence for kind, confidence in labelling.further.items()}
+    write_case(group, output, item.case_id, arrays, geometry, record)
 
 
 def _flags(spec: PredictionSpec, item: TrainingItem, labels: np.ndarray) -> list[dict[str, Any]]:

@@ -22,6 +22,10 @@ __all__ = ["CaseRoom"]
 _SELECT = sa.select(schema.cases, schema.subjects.c.split).join(schema.subjects)
 
 
+_MOST_NAMED = 10_000
+"""So many cases are named in a query; of more all rows are read."""
+
+
 class CaseRoom(StudyFolder):
     """Read cases, set their phases."""
 
@@ -36,16 +40,20 @@ class CaseRoom(StudyFolder):
             Only these; UnknownCaseError names the first that does not exist.
         """
         query = _SELECT.order_by(schema.cases.c.id)
+        wanted = None if ids is None else set(ids)
+        if wanted is not None and len(wanted) <= _MOST_NAMED:
+            query = query.where(schema.cases.c.id.in_(wanted))
         if split is not None:
             query = query.where(schema.subjects.c.split == member(Split, split, "split").value)
         with self._database.read() as connection:
             found = [self._case(row) for row in connection.execute(query).mappings()]
-        if ids is None:
+        if wanted is None:
             return found
-        wanted = set(ids)
-        unknown = sorted(wanted - ({c.id for c in found} if split is None else {c.id for c in self.cases()}))
+        unknown = wanted - {case.id for case in found}
+        if split is not None and unknown:
+            unknown -= {case.id for case in self.cases(ids=unknown)}
         if unknown:
-            raise self._unknown(unknown[0])
+            raise self._unknown(min(unknown))
         return [case for case in found if case.id in wanted]
 
     def case(self, case_id: str) -> Case:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,28 +141,28 @@ class ClassifierRoom(StoredLabelRoom):
         UnknownCaseError
             No such classifier or label version.
         """
+        with self._database.write() as connection:
+            threshold = self._classifier(connection, classifier_id).threshold
+            for number in probabilities:
+                self._segmentation(connection, number)
+            self._write_scores(connection, classifier_id, probabilities)
+        return {n: _score(n, classifier_id, float(p), threshold) for n, p in probabilities.items()}
+
+    def _write_scores(self, connection: sa.Connection, classifier_id: str, probabilities: Mapping[int, float]) -> None:
+        """Put these in place of what the classifier said about these versions before."""
         for number, value in probabilities.items():
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise StudyError(f"label version {number}: a probability must be in [0, 1], got {value}")
-        with self._database.write() as connection:
-            threshold = self._classifier(connection, classifier_id).threshold
-            rows = []
-            for number, value in probabilities.items():
-                self._segmentation(connection, number)
-                rows.append(
-                    {
-                        "segmentation_id": number,
-                        "classifier_id": classifier_id,
-                        "probability_good": float(value),
-                        "scored_at": now(),
-                    }
-                )
-            if rows:
-                scored = [row["segmentation_id"] for row in rows]
-                again = _SCORES.c.segmentation_id.in_(scored) & (_SCORES.c.classifier_id == classifier_id)
-                connection.execute(sa.delete(_SCORES).where(again))
-                connection.execute(sa.insert(_SCORES), rows)
-        return {n: _score(n, classifier_id, float(p), threshold) for n, p in probabilities.items()}
+        self._classifier(connection, classifier_id)
+        at = now()
+        rows = [
+            {"segmentation_id": n, "classifier_id": classifier_id, "probability_good": float(p), "scored_at": at}
+            for n, p in probabilities.items()
+        ]
+        if rows:
+            again = _SCORES.c.segmentation_id.in_(list(probabilities)) & (_SCORES.c.classifier_id == classifier_id)
+            connection.execute(sa.delete(_SCORES).where(again))
+            connection.execute(sa.insert(_SCORES), rows)
 
     def scores(self, segmentation_ids: Iterable[int] | None = None) -> dict[int, Score]:
         """Return scores by label version, of some or all: the classifier in use counts, else the newest that scored."""

@@ -16,37 +16,22 @@ from napari_ssl.core.segmentation import Segmentation
 from napari_ssl.core.training import CONFIDENCES
 from napari_ssl.errors import LabelError
 from napari_ssl.io.images import read_image
-from napari_ssl.study.storage import inside, place_file, storage_errors
+from napari_ssl.study.storage import inside
 
 if TYPE_CHECKING:
     from napari_ssl.study.study import Study
 
-__all__ = ["adopt_confidence", "confidence_kinds", "further_maps", "read_confidence_map"]
+__all__ = ["confidence_kinds", "further_maps", "further_name", "read_confidence_map"]
 
 
-def _name(segmentation: Segmentation, kind: str) -> str:
-    return segmentation.label_path.removesuffix(".nii.gz") + f"_confidence-{kind}.nii.gz"
+def further_name(label_path: str, kind: str) -> str:
+    """Return where confidence of another kind than the first lies beside these labels."""
+    return label_path.removesuffix(".nii.gz") + f"_confidence-{kind}.nii.gz"
 
 
 def further_maps(segmentation: Segmentation) -> dict[str, str]:
     """Return where confidence of each kind would lie besides the first one, relative to the study folder."""
-    return {kind: _name(segmentation, kind) for kind in CONFIDENCES}
-
-
-def adopt_confidence(study: Study, segmentation: Segmentation, kind: str, file: Path) -> None:
-    """Move a confidence map that a job wrote beside the labels that it is about; may be repeated after a crash.
-
-    Raises
-    ------
-    LabelError
-        The map is not of the labels' kind of grid.
-    """
-    if not file.is_file():
-        return  # it was moved by an attempt that was interrupted
-    _check(study, segmentation, file)
-    place_file(file, inside(study.folder, further_maps(segmentation)[kind]), link=True)
-    with storage_errors(file):
-        file.unlink(missing_ok=True)
+    return {kind: further_name(segmentation.label_path, kind) for kind in CONFIDENCES}
 
 
 def confidence_kinds(study: Study, segmentation: Segmentation) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
@@ -18,10 +18,10 @@ from napari_ssl.errors import LabelError, NapariSslError, StudyError
 from napari_ssl.io.images import Geometry, hash_labels, write_volume
 from napari_ssl.study import schema
 from napari_ssl.study.base import check_identifier, member, now
-from napari_ssl.study.storage import inside, make_folder, place_file, storage_errors
+from napari_ssl.study.storage import inside, make_folder
 from napari_ssl.study.stored_labels import PROPOSALS, VERSION_COLUMNS, StoredLabelRoom, as_segmentation
 
-__all__ = ["LabelRoom"]
+__all__ = ["LabelRoom", "confidence_name", "proposal_path", "same_version"]
 
 UNNAMED_MODEL = "no-model"
 """Folder of pseudo-labels that a parked training shows before its model is there."""
@@ -88,65 +88,12 @@ class LabelRoom(StoredLabelRoom):
         try:
             self._write(entry["label_path"], labels, geometry, written)
             if confidence is not None:
-                entry["confidence_path"] = _confidence_name(entry["label_path"])
+                entry["confidence_path"] = confidence_name(entry["label_path"])
                 self._write(entry["confidence_path"], confidence, geometry, written)
             return self._insert(entry)
         except BaseException:
             self._remove_unused(written)
             raise
-
-    def adopt_segmentation(
-        self,
-        case_id: str,
-        label_file: Path,
-        confidence_file: Path | None,
-        *,
-        source: Source,
-        frames: Sequence[int],
-        model_id: str,
-    ) -> Segmentation:
-        """Move label and confidence files that a job wrote into ``predictions/<model>/`` and record them.
-
-        May be repeated after a crash: files that are gone because they were moved are found again.
-
-        Raises
-        ------
-        LabelError
-            The labels do not fit the case's image or the label scheme, or lie elsewhere in space.
-        StudyError
-            The file is absent and was not adopted before.
-        """
-        self._check_writable("adopt labels")
-        row, case = self._row_and_case(case_id)
-        label_file = Path(label_file)
-        if not label_file.is_file():
-            adopted = [s for s in self.segmentations(case_id, source=source) if s.model_id == model_id]
-            if adopted:
-                return adopted[-1]
-            raise StudyError(f"case {case_id}: the labels {label_file} that a job wrote are absent; run the job again")
-        labels = self.read_label_file(label_file, case_id)
-        files = [label_file]
-        if confidence_file is not None:
-            files.append(Path(confidence_file))
-            self._check_grid(row, files[1])
-        entry = self._entry(case, labels, source, frames, model_id, None, None)
-        if confidence_file is not None:
-            entry["confidence_path"] = _confidence_name(entry["label_path"])
-        known = self._existing(entry)
-        if known is None:
-            for file, key in zip(files, ("label_path", "confidence_path"), strict=False):
-                place_file(file, inside(self.folder, entry[key]), link=True)
-            known = self._insert(entry)
-        else:
-            if not inside(self.folder, known.label_path).is_file():  # it was lost
-                place_file(label_file, inside(self.folder, known.label_path), link=True)
-            if confidence_file is not None and known.confidence_path is not None:
-                # The same labels with confidence of another kind: no new version, the newer map.
-                place_file(files[1], inside(self.folder, known.confidence_path), link=True)
-        for file in files:
-            with storage_errors(file):
-                file.unlink(missing_ok=True)
-        return known
 
     def _entry(
         self,
@@ -166,8 +113,7 @@ class LabelRoom(StoredLabelRoom):
         self.label_scheme.check(labels, f"case {case.id}")
         digest = hash_labels(labels)
         if source in PROPOSALS:
-            folder = UNNAMED_MODEL if model_id is None else check_identifier("model", model_id)
-            label_path = f"predictions/{folder}/{case.id}_{source}_{digest[:16]}.nii.gz"
+            label_path = proposal_path(case.id, source, model_id, digest)
         else:
             label_path = f"labels/{case.id}/{source}_{digest[:16]}.nii.gz"
         return {
@@ -185,21 +131,12 @@ class LabelRoom(StoredLabelRoom):
         }
 
     def _existing(self, entry: dict[str, Any], connection: sa.Connection | None = None) -> Segmentation | None:
-        """Return the version that is the same as `entry`.
-
-        A proposal counts only while no other model proposed since: after a roll-back the older model's labels are
-        proposed again as a new version (of the same file).
-        """
+        """Return the version that is the same as `entry`, as `same_version` says."""
         if connection is None:
             with self._database.read() as own:
                 return self._existing(entry, own)
         same_case = sa.select(*VERSION_COLUMNS).where(_TABLE.c.case_id == entry["case_id"]).order_by(_TABLE.c.id.desc())
-        rows = list(connection.execute(same_case).mappings())
-        if entry["source"] in PROPOSALS:
-            proposals = (r for r in rows if r["source"] in PROPOSALS)
-            rows = list(takewhile(lambda r: r["model_id"] == entry["model_id"], proposals))
-        keys = ("source", "label_hash", "model_id", "frames")
-        return next((as_segmentation(r) for r in rows if all(r[k] == entry[k] for k in keys)), None)
+        return same_version(entry, list(connection.execute(same_case).mappings()))
 
     def _insert(self, entry: dict[str, Any], connection: sa.Connection | None = None) -> Segmentation:
         if connection is None:
@@ -233,7 +170,27 @@ class LabelRoom(StoredLabelRoom):
                     path.unlink(missing_ok=True)
 
 
-def _confidence_name(label_path: str) -> str:
+def same_version(entry: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Segmentation | None:
+    """Return the version among `rows`, those of one case, newest first, that is the same as `entry`.
+
+    A proposal counts only while no other model proposed since: after a roll-back the older model's labels are proposed
+    again as a new version (of the same file).
+    """
+    if entry["source"] in PROPOSALS:
+        proposals = (r for r in rows if r["source"] in PROPOSALS)
+        rows = list(takewhile(lambda r: r["model_id"] == entry["model_id"], proposals))
+    keys = ("source", "label_hash", "model_id", "frames")
+    return next((as_segmentation(r) for r in rows if all(r[k] == entry[k] for k in keys)), None)
+
+
+def proposal_path(case_id: str, source: str, model_id: str | None, label_hash: str) -> str:
+    """Return where a proposal lies, relative to the study folder; StudyError for a model's name that is none."""
+    folder = UNNAMED_MODEL if model_id is None else check_identifier("model", model_id)
+    return f"predictions/{folder}/{case_id}_{source}_{label_hash[:16]}.nii.gz"
+
+
+def confidence_name(label_path: str) -> str:
+    """Return where the confidence beside these labels lies."""
     return label_path.removesuffix(".nii.gz") + "_confidence.nii.gz"
 
 

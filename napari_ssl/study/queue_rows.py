@@ -15,12 +15,11 @@ from napari_ssl.core.decision import Decision, ReviewState, Verdict
 from napari_ssl.core.quality import DOUBTFUL_BELOW
 from napari_ssl.core.reading import ReadingTask
 from napari_ssl.core.segmentation import Source
-from napari_ssl.errors import StudyError
 from napari_ssl.study import schema
-from napari_ssl.study.base import plain_json
 from napari_ssl.study.classifiers import ClassifierRoom, read_scores
 from napari_ssl.study.decisions import DecisionRoom
 from napari_ssl.study.journal import EditJournal
+from napari_ssl.study.measure_columns import measure_columns
 from napari_ssl.study.reading_tasks import read_tasks
 from napari_ssl.study.stored_labels import PROPOSALS
 
@@ -104,27 +103,12 @@ class QueueRoom(DecisionRoom, ClassifierRoom):
         (0 to 1), ``indices`` with ``lv_ef_percent`` and ``rv_ef_percent`` as in `ClinicalIndices`, ``flags`` (a list,
         one entry a broken rule), ``committee`` with ``predicted_dice`` and ``probability_good``.
         """
-        document = plain_json(measures)
-        indices = document.get("indices") or {}
-        committee = document.get("committee") or {}
-        scalars = {
-            "predicted_dice": committee.get("predicted_dice"),
-            "committee_good": committee.get("probability_good"),
-            "mean_confidence": document.get("mean_confidence"),
-            "disagreement": document.get("disagreement"),
-            "lv_ef": indices.get("lv_ef_percent"),
-            "rv_ef": indices.get("rv_ef_percent"),
-        }
-        for name, value in scalars.items():
-            if value is not None and not isinstance(value, int | float):
-                raise StudyError(f"label version {segmentation_id}: {name} must be a number, got {value!r}")
-        flags = document.get("flags")
-        scalars["n_flags"] = None if flags is None else len(flags)
+        columns = measure_columns(f"label version {segmentation_id}", measures)
         table = schema.segmentations
         with self._database.write() as connection:
             self._segmentation(connection, segmentation_id)
             row = sa.update(table).where(table.c.id == segmentation_id)
-            connection.execute(row.values(measures=document, **scalars))
+            connection.execute(row.values(**columns))
 
     def measures(self, segmentation_id: int) -> dict[str, Any]:
         """Return what was measured on a label version, empty when nothing was."""

@@ -27,6 +27,7 @@ from napari_ssl.study.database_address import DatabaseAddress
 from napari_ssl.study.databases import make_database, open_database
 from napari_ssl.study.importing import ImportRoom
 from napari_ssl.study.place_verdicts import PlaceVerdictRoom
+from napari_ssl.study.proposals import ProposalRoom
 from napari_ssl.study.rating_tables import RatingTableRoom
 from napari_ssl.study.reader_memory import ReaderMemoryRoom
 from napari_ssl.study.settings import SETTINGS_FILE, StudySettings, read_settings, write_settings
@@ -37,7 +38,7 @@ from napari_ssl.study.subjects import SubjectRoom
 __all__ = ["Study"]
 
 
-class Study(ImportRoom, CheckRoom, RatingTableRoom, PlaceVerdictRoom, SubjectRoom, ReaderMemoryRoom):
+class Study(ImportRoom, CheckRoom, ProposalRoom, RatingTableRoom, PlaceVerdictRoom, SubjectRoom, ReaderMemoryRoom):
     """Open one with `Study.open`, make one with `Study.create`; a context manager that closes it.
 
     Safe to use from several threads and several processes at a time; every method is one transaction.

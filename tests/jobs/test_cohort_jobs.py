@@ -134,17 +134,17 @@ def test_a_full_disk_ends_the_cohort_in_words_and_it_goes_on_where_it_was(cohort
     labelled = count_labelled(monkeypatch)
     from napari_ssl.rounds import prediction
 
-    write = prediction.write_volume
+    write = prediction.write_case
 
-    def full(path, *rest):
+    def full(*arguments):
         if len(labelled) == 4:
             raise OSError(28, "No space left on device")
-        write(path, *rest)
+        write(*arguments)
 
-    monkeypatch.setattr(prediction, "write_volume", full)
+    monkeypatch.setattr(prediction, "write_case", full)
     with pytest.raises(StorageError, match=r"No space left.*make space"):
         label(cohort)
-    monkeypatch.setattr(prediction, "write_volume", write)
+    monkeypatch.setattr(prediction, "write_case", write)
     result, _events = label(cohort)
     assert result["cases"] == names(*range(N)) and sorted(labelled) == names(*range(N))
 

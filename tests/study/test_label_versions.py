@@ -146,53 +146,6 @@ def test_no_path_leads_out_of_the_study(study: Study, tmp_path: Path, path: str)
         study.read_labels(study.segmentation(reference.id))
 
 
-class TestAdoption:
-    @pytest.fixture
-    def output(self, tmp_path: Path) -> tuple[Path, Path]:
-        files = tmp_path / "p0.labels.nii.gz", tmp_path / "p0.confidence.nii.gz"
-        write_volume(files[0], make_labels(2, ALL), GEOMETRY)
-        write_volume(files[1], np.full(SHAPE, 200, np.uint8), GEOMETRY)
-        return files
-
-    def test_files_of_a_job_are_moved_into_the_study(self, study: Study, model: str, output):
-        adopted = study.adopt_segmentation("p0", *output, source=Source.REFINED, frames=ALL, model_id=model)
-        assert not any(f.exists() for f in output)
-        np.testing.assert_array_equal(study.read_labels(adopted), make_labels(2, ALL))
-        assert study.read_confidence(adopted).min() == 200
-
-    def test_adopting_twice_gives_one_version(self, study: Study, model: str, output):
-        order = {"source": Source.REFINED, "frames": ALL, "model_id": model}
-        first = study.adopt_segmentation("p0", *output, **order)
-        assert study.adopt_segmentation("p0", *output, **order) == first
-
-    def test_adoption_goes_on_after_a_crash_before_the_record(self, study: Study, model: str, output, monkeypatch):
-        order = {"source": Source.REFINED, "frames": ALL, "model_id": model}
-
-        def crash(*_) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(Study, "_insert", crash)  # files placed, nothing recorded
-        with pytest.raises(KeyboardInterrupt):
-            study.adopt_segmentation("p0", *output, **order)
-        monkeypatch.undo()
-        adopted = study.adopt_segmentation("p0", *output, **order)
-        assert adopted.version == 2 and study.read_confidence(adopted) is not None
-        assert not any(f.exists() for f in output)
-
-    def test_absent_files_are_named(self, study: Study, model: str, tmp_path: Path):
-        with pytest.raises(StudyError, match=r"gone\.nii\.gz.*run the job again"):
-            study.adopt_segmentation(
-                "p0", tmp_path / "gone.nii.gz", None, source=Source.MODEL, frames=ALL, model_id=model
-            )
-
-    def test_labels_of_another_grid_are_refused(self, study: Study, model: str, output):
-        moved = dataclasses.replace(GEOMETRY, spacing_xyz=(1.5, 1.5, 8.0))
-        write_volume(output[0], make_labels(2, ALL), moved)
-        with pytest.raises(LabelError, match=r"spacing"):
-            study.adopt_segmentation("p0", *output, source=Source.MODEL, frames=ALL, model_id=model)
-        assert output[0].exists()
-
-
 def test_pseudo_labels_of_a_training_without_a_model_are_kept_apart(study: Study):
     segmentation = propose(study, "p0", 1, None)
     assert segmentation.label_path.startswith("predictions/no-model/")

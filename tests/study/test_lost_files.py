@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from study_factory import GEOMETRY, make_labels, make_model, propose
+from study_factory import make_labels, make_model, propose
 
 from napari_ssl.core.label_scheme import PRESETS
-from napari_ssl.core.segmentation import Source
 from napari_ssl.errors import CheckpointError, StorageError
-from napari_ssl.io.images import write_volume
 from napari_ssl.rounds.orders import start_model
 from napari_ssl.study import Study
 from napari_ssl.study import study as room
@@ -31,15 +29,6 @@ def test_proposing_again_brings_lost_labels_back(study: Study, tmp_path: Path):
     study.label_file(kept).unlink()
     assert propose(study, "p0", 1) == kept
     assert study.label_file(kept).is_file()
-
-    study.label_file(kept).unlink()
-    frames = tuple(range(4))
-    write_volume(tmp_path / "job.nii.gz", make_labels(1, frames), GEOMETRY)
-    again = study.adopt_segmentation(
-        "p0", tmp_path / "job.nii.gz", None, source=Source.MODEL, frames=frames, model_id="m1"
-    )
-    assert again == kept
-    np.testing.assert_array_equal(study.read_labels(kept), make_labels(1, frames))
 
 
 @pytest.mark.parametrize("content", [None, "{garbled", "{}"])
