@@ -69,6 +69,8 @@ class Header:
     def decode(cls, line: bytes) -> Header | HeaderOfVersion1:
         """Read a line; ValueError, KeyError or TypeError when it is none."""
         document = json.loads(line)
+        if not isinstance(document, dict):
+            raise ValueError(f"its first line is no record but {document!r:.40}")
         if document.pop("check", None) not in (None, _check(document)):  # journals of earlier programs have none
             raise ValueError("its first line was changed")
         if document["napari-ssl journal"] == 1:

@@ -333,3 +333,12 @@ def test_discarded_edits_stay_in_a_file(journal: EditJournal, base: np.ndarray):
     assert aside.exists() and not journal.path.exists() and not journal.exists()
     assert EditJournal.cases_with_edits(journal.path.parents[1]) == set()
     assert journal.discard() is None
+
+
+@pytest.mark.parametrize("line", [b"0", b"[]", b"null", b'"x"'])
+def test_a_first_line_that_is_no_record_is_refused_in_words(journal: EditJournal, base: np.ndarray, line: bytes):
+    _paint(journal, base.copy(), 0, [0], 1)
+    (path,) = (journal._file.path,)
+    path.write_bytes(line + b"\n")
+    with pytest.raises(StudyError, match="cannot be read"):
+        journal.replay(base.copy())
