@@ -6,6 +6,7 @@ demands; where the label values of a study are others, the object's segment labe
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from napari_ssl import __version__
 from napari_ssl.core.label_scheme import LabelScheme, Structure, StructureRole
 from napari_ssl.errors import GeometryError, ImageError, LabelError
-from napari_ssl.io.atomic import replacing
+from napari_ssl.io.atomic import write_bytes
 from napari_ssl.io.dicom_series import need_dicom, stable_uid
 from napari_ssl.io.geometry import Geometry
 
@@ -95,8 +96,9 @@ class DicomSegmentation:
 
 def write_dicom(path: str | Path, dataset: Dataset) -> None:
     """Write a DICOM file whole or not at all; StorageError otherwise."""
-    with replacing(path) as temporary:
-        dataset.save_as(temporary, enforce_file_format=True)
+    buffer = io.BytesIO()  # pydicom wraps errors of the disk in words of its own
+    dataset.save_as(buffer, enforce_file_format=True)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_dicom_seg(

@@ -9,16 +9,22 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
+from filelock import FileLock, Timeout
+
 from napari_ssl.errors import StorageError
 from napari_ssl.io.atomic import replacing, storage_error, write_bytes
 
 __all__ = ["ExportFolder", "exporting_to"]
 
+_STAGING = ".tmp-export-"
+_LOCK = ".lock"
+
 
 class ExportFolder:
     """Collects files in a hidden folder inside the target; `commit` moves them into place.
 
-    Use `exporting_to`, which commits or discards.
+    Use `exporting_to`, which commits or discards. What an export that was killed left behind is removed by the next one
+    into the same folder: a running export holds a lock, which ends with its process.
 
     Parameters
     ----------
@@ -43,12 +49,16 @@ class ExportFolder:
         self._check_place(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._staging = self.folder / f".tmp-export-{os.getpid()}-{secrets.token_hex(4)}"
-            self._staging.mkdir()
+            _sweep(self.folder)
+            self.staging = self.folder / f"{_STAGING}{os.getpid()}-{secrets.token_hex(4)}"
+            self._lock = _lock_of(self.staging)
+            with suppress(OSError, NotImplementedError):  # a disk without locks: nothing is ever swept there
+                self._lock.acquire(timeout=0)
+            self.staging.mkdir()
         except FileExistsError as error:
             raise StorageError(f"{self.folder}: is a file; choose a folder to export to") from error
         except OSError as error:
-            raise storage_error(self.folder / "x", error.strerror or str(error)) from error
+            raise storage_error(self.folder, error.strerror or str(error)) from error
 
     def file(self, name: str) -> Path:
         """Return where to write the file that is to be called `name` (relative, with ``/``); its folder is there.
@@ -60,7 +70,7 @@ class ExportFolder:
         """
         self._check_name(name)
         self._names.append(name)
-        path = self._staging / name
+        path = self.staging / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -78,7 +88,7 @@ class ExportFolder:
 
     def staged(self, name: str) -> Path:
         """Return where a file that was named lies until the export has ended."""
-        return self._staging / name
+        return self.staging / name
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -98,14 +108,15 @@ class ExportFolder:
         for name, target in zip(self._names, self.files, strict=True):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(self._staging / name, target)
+                os.replace(self.staging / name, target)
             except OSError as error:
                 raise storage_error(target, error.strerror or str(error)) from error
         self.discard()
 
     def discard(self) -> None:
         """Remove what was collected."""
-        shutil.rmtree(self._staging, ignore_errors=True)
+        shutil.rmtree(self.staging, ignore_errors=True)
+        _let_go(self._lock)
 
     def _check_name(self, name: str) -> None:
         pure = PurePosixPath(name)
@@ -140,6 +151,30 @@ class ExportFolder:
                 )
 
 
+def _lock_of(staging: Path) -> FileLock:
+    return FileLock(staging.with_name(staging.name + _LOCK), thread_local=False)
+
+
+def _let_go(lock: FileLock) -> None:
+    lock.release(force=True)
+    with suppress(OSError):
+        os.unlink(lock.lock_file)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what exports into this folder left behind whose process was killed."""
+    for stale in folder.glob(f"{_STAGING}*"):
+        if not stale.is_dir():
+            continue
+        lock = _lock_of(stale)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError, NotImplementedError):
+            continue  # it runs, or nobody can tell
+        shutil.rmtree(stale, ignore_errors=True)
+        _let_go(lock)
+
+
 @contextmanager
 def exporting_to(
     folder: str | Path, *, overwrite: bool = False, protected: Iterable[str | Path] = ()
@@ -151,8 +186,11 @@ def exporting_to(
     existed = Path(folder).exists()
     target = ExportFolder(folder, overwrite=overwrite, protected=protected)
     try:
-        yield target
-        target.commit()
+        try:
+            yield target
+            target.commit()
+        except StorageError as error:  # files are named as they are to be called, not as they were collected
+            raise type(error)(str(error).replace(str(target.staging), str(target.folder))) from error
     except BaseException:
         target.discard()
         if not existed:

@@ -65,7 +65,11 @@ def write_volume(path: str | Path, array_tzyx: NDArray[Any], geometry: Geometry,
                 difference = _read_back(temporary, array, geometry)
             else:
                 read_voxels(NiftiHeader.read(temporary))
-        except (RuntimeError, ImageError) as error:
+        except ImageError as error:  # what reading back says of a file that was cut short
+            told = str(error).replace(f"{temporary}: ", "the new file ")
+            reason = told.rpartition("; ")[0] or told
+            raise storage_error(path, reason) from error
+        except RuntimeError as error:
             reason = str(error).replace(str(temporary), "the new file").splitlines()[-1]
             raise storage_error(path, reason) from error
         if difference:

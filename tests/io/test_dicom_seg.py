@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from itertools import permutations, product
 
 import numpy as np
@@ -190,3 +192,34 @@ def test_a_damaged_segmentation_is_refused_in_words(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ImageError, match=r"seg\.dcm: this DICOM Segmentation cannot be read"):
         read_dicom_seg(path)
+
+
+_FULL_DISK = """
+import resource, sys
+import pydicom
+from napari_ssl.errors import StorageError
+from napari_ssl.io.dicom_seg import write_dicom
+
+picture = pydicom.dcmread(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_dicom(sys.argv[2], picture)
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_is_full_is_told_in_words(tmp_path):
+    pytest.importorskip("resource")  # limits of a process are Unix's
+    series = derived_series(
+        np.zeros((1, 1, 160, 160), np.int16),
+        Geometry(size_xyz=(160, 160, 1), spacing_xyz=(1.0, 1.0, 1.0)),
+        SeriesIdentity(patient_id="p", description="d", key="k"),
+        frames=[0],
+    )
+    write_dicom(tmp_path / "source.dcm", series[0, 0])
+    command = [sys.executable, "-c", _FULL_DISK, str(tmp_path / "source.dcm"), str(tmp_path / "out.dcm")]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    assert said.startswith(f"{tmp_path / 'out.dcm'}: could not be written whole (File too large);")
+    assert "Errno" not in said and "With tag" not in said
+    assert not (tmp_path / "out.dcm").exists()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,65 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "out").write_text("file")
     with pytest.raises(StorageError, match="is a file; choose a folder"), exporting_to(tmp_path / "out"):
         pass
+
+
+_DYING = """
+import sys
+from napari_ssl.io.export_folder import exporting_to
+
+with exporting_to(sys.argv[1]) as target:
+    target.write("half.txt", "half")
+    print("ready", flush=True)
+    {end}
+"""
+
+
+def _export_elsewhere(out: Path, end: str) -> subprocess.Popen:
+    """Export in another process, which does `end` in the middle of it."""
+    command = [sys.executable, "-c", _DYING.replace("{end}", end), str(out)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_what_a_killed_export_left_is_swept_by_the_next(tmp_path):
+    out = tmp_path / "out"
+    with _export_elsewhere(out, "sys.stdin.readline()") as process:
+        process.kill()
+        assert process.wait() != 0
+    assert [p.name for p in out.rglob("half.txt")] == ["half.txt"]
+    with exporting_to(out) as target:
+        target.write("x.txt", "one")
+    assert _tree(out) == {"x.txt": b"one"}
+    assert [p.name for p in out.iterdir()] == ["x.txt"]
+
+
+def test_an_export_that_runs_is_left_alone(tmp_path):
+    out = tmp_path / "out"
+    with _export_elsewhere(out, "sys.stdin.readline()") as process:
+        with exporting_to(out) as target:
+            target.write("x.txt", "one")
+        process.communicate("go on\n")
+        assert process.returncode == 0
+    assert _tree(out) == {"x.txt": b"one", "half.txt": b"half"}
+    assert sorted(p.name for p in out.iterdir()) == ["half.txt", "x.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_named_itself(tmp_path, monkeypatch):
+    def refused(*_args, **_kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(StorageError) as error, exporting_to(tmp_path / "out"):
+        pass
+    assert str(error.value).startswith(f"{tmp_path / 'out'}: could not be written whole (Permission denied)")
+
+
+def test_a_file_that_could_not_be_written_is_named_as_it_was_to_be_called(tmp_path, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("napari_ssl.io.atomic.os.open", full)
+    with pytest.raises(StorageError) as error, exporting_to(tmp_path / "out") as target:
+        target.write("case1/x.txt", "one")
+    assert str(error.value).startswith(f"{tmp_path / 'out' / 'case1' / 'x.txt'}: could not be written whole (No space")

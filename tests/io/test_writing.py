@@ -203,3 +203,14 @@ def test_what_is_read_back_is_compared(tmp_path, cine, monkeypatch):
             write_volume(path, cine + 1, geometry)
         assert path.read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_that_came_out_empty_is_told_in_words_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_ssl.io.writing.sitk.WriteImage", lambda *_args, **_kwargs: None)  # as on a full disk
+    with pytest.raises(StorageError) as error:
+        write_volume(
+            tmp_path / "a.nii.gz", np.zeros((1, 2, 2, 2), np.uint8), Geometry(size_xyz=(2, 2, 2), spacing_xyz=(1, 1, 1))
+        )
+    assert str(error.value).startswith(
+        f"{tmp_path / 'a.nii.gz'}: could not be written whole (the new file is empty (0 bytes));"
+    )
