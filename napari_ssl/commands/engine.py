@@ -98,11 +98,7 @@ def here(as_json: bool) -> None:
 @catching
 def use_line(line: str, shared: str | None, as_json: bool) -> None:
     """Have jobs done at the server that printed LINE."""
-    from napari_ssl.jobs.place import use_server
-
-    server = _read(line, shared)
-    use_server(server)
-    report({"place": server.address, "shared": shared}, as_json, [f"New attempts of jobs run at {server.address}"])
+    _use_server(line, shared, as_json, also=False)
 
 
 @engine.command()
@@ -112,31 +108,16 @@ def use_line(line: str, shared: str | None, as_json: bool) -> None:
 @catching
 def also(line: str, shared: str | None, as_json: bool) -> None:
     """Have jobs done at the server that printed LINE, too; each goes to the one with the most room."""
-    from napari_ssl.jobs.place import add_server, describe_place, place_in_use
+    _use_server(line, shared, as_json, also=True)
 
-    add_server(_read(line, shared))
+
+def _use_server(line: str, shared: str | None, as_json: bool, *, also: bool) -> None:
+    from napari_ssl.jobs.choosing import choose_server
+    from napari_ssl.jobs.place import describe_place, place_in_use
+
+    has = choose_server(line, shared=shared, also=also)
     words = describe_place(place_in_use())
-    report({"place": words}, as_json, [f"New attempts of jobs run {words}"])
-
-
-def _read(line: str, shared: str | None) -> Any:
-    """Read a server's line; a folder that is said to be shared is looked at from both sides."""
-    from dataclasses import replace
-
-    from napari_ssl.jobs.place import read_line
-    from napari_ssl.jobs.server_connection import Connection
-    from napari_ssl.jobs.shared_folder import SharedFolder, check_shared
-
-    server = read_line(line)
-    if shared is None:
-        return server
-    folder = SharedFolder.parse(shared)
-    connection = Connection(server)
-    try:
-        check_shared(folder, connection)
-    finally:
-        connection.close()
-    return replace(server, shared=folder)
+    report({"place": words, "shared": shared, "has": has}, as_json, [f"New attempts of jobs run {words} ({has})"])
 
 
 _COMMON = (
@@ -169,9 +150,7 @@ def _common(command: Any) -> Any:
 def slurm(as_json: bool, **settings: Any) -> None:
     """Have each job done in a job of SLURM's, with the memory, cores, GPUs and time that it needs."""
     from napari_ssl.jobs.cluster_settings import Slurm
-    from napari_ssl.jobs.slurm import check_slurm
 
-    check_slurm()
     _use_cluster(Slurm(**settings), as_json)
 
 
@@ -186,18 +165,16 @@ def slurm(as_json: bool, **settings: Any) -> None:
 def kubernetes(as_json: bool, **settings: Any) -> None:
     """Have each job done in a pod of Kubernetes', made by Dask's operator with what the job needs."""
     from napari_ssl.jobs.cluster_settings import Kubernetes
-    from napari_ssl.jobs.kubernetes import check_kubernetes
 
-    check_kubernetes()
     _use_cluster(Kubernetes(**settings), as_json)
 
 
 def _use_cluster(place: Any, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from napari_ssl.jobs.place import use_cluster
+    from napari_ssl.jobs.choosing import choose_cluster
 
-    use_cluster(place)
+    choose_cluster(place)
     report({"place": place.kind, **asdict(place)}, as_json, [f"New attempts of jobs run {place.describe()}"])
 
 
@@ -208,37 +185,32 @@ def status(as_json: bool) -> None:
     """Tell where jobs run, whether servers answer, and what workers have."""
     from dataclasses import asdict
 
+    from napari_ssl.jobs.choosing import place_words
     from napari_ssl.jobs.connection import engine_folder, is_running
-    from napari_ssl.jobs.offers import offer_here, offer_words
+    from napari_ssl.jobs.offers import offer_here
     from napari_ssl.jobs.place import Servers, describe_place, place_in_use
 
     place = place_in_use()
+    title, lines = place_words()
     document: dict[str, Any] = {
         "place": "here" if place is None else describe_place(place),
         "local_engine_is_running": is_running(engine_folder()),
     }
-    lines = [f"Jobs run {describe_place(place)}"]
     if isinstance(place, Servers):
         from napari_ssl.jobs.children import ask_servers
 
         told = ask_servers(place.servers)
-        document["place"] = place.servers[0].address
         document["server_answers"] = len(told) == len(place.servers)
         document["servers"] = [
             {"address": s.address, "answers": s in told, "workers": told[s][0].to_dict() if s in told else None}
             for s in place.servers
         ]
-        for server in place.servers:
-            what = f"answers: {offer_words(told[server][0])}" if server in told else "does not answer"
-            shared = f"; shares {server.shared.here}" if server.shared else ""
-            lines.append(f"  {server.address} {what}{shared}")
     elif place is None:
         document["workers"] = offer_here().to_dict()
-        lines.append(f"  {offer_words(offer_here())}")
     else:
         document |= {"place": place.kind, **asdict(place)}
-        lines += [f"  {name}: {value}" for name, value in asdict(place).items() if value]
-    report(document, as_json, lines)
+        lines += [f"{name}: {value}" for name, value in asdict(place).items() if value]
+    report(document, as_json, [title, *(f"  {line}" for line in lines)])
 
 
 COMMANDS = (engine,)

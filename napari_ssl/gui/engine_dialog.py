@@ -1,4 +1,4 @@
-"""Jobs of a study and where they run: attempts, worker, memory, log, try again; the line of a server is pasted here."""
+"""Jobs of a study and where they run: attempts, worker, memory, log, pause, stop, try again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QTableWidget,
@@ -22,18 +21,24 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ssl.core.job import Job, JobState
-from napari_ssl.errors import NapariSslError
-from napari_ssl.gui.background import BackgroundTask, in_words
+from napari_ssl.gui.background import BackgroundTask
 from napari_ssl.gui.bridge import JobBridge
+from napari_ssl.gui.engine_place import PlaceForm
 from napari_ssl.gui.engine_texts import details_text, job_cells
 from napari_ssl.jobs.details import JobDetails, job_details
-from napari_ssl.jobs.place import forget_server, read_line, server_in_use, use_server
 from napari_ssl.study.study import Study
 
 __all__ = ["EngineDialog"]
 
 _DETAILS_EVERY_MS = 1000
-_RESUMABLE = (JobState.PAUSED, JobState.INTERRUPTED, JobState.FAILED, JobState.CANCELLED)
+_STOPPED = (JobState.PAUSED, JobState.INTERRUPTED, JobState.CANCELLED)
+_RESUMABLE = (*_STOPPED, JobState.FAILED)
+_PAUSABLE = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
+_ACKNOWLEDGED = {
+    "resume": "It goes on from its last checkpoint.",
+    "pause": "Asked to pause: it writes a checkpoint first.",
+    "cancel": "Asked to stop.",
+}
 _HEADINGS = ("Job", "State", "Done", "Attempts", "Message")
 
 
@@ -49,7 +54,7 @@ class EngineDialog(QDialog):
     def __init__(self, study: Study | None, parent: QWidget | None = None, *, make_bridge: Any = JobBridge) -> None:
         super().__init__(parent)
         self.setWindowTitle("Jobs and engine")
-        self.resize(760, 520)
+        self.resize(820, 620)
         self._study = study
         self._jobs: list[Job] = []
         self._details = BackgroundTask(self)
@@ -64,28 +69,22 @@ class EngineDialog(QDialog):
         if study is not None and not study.read_only:
             self._bridge = make_bridge(Path(study.folder), self)
             self._bridge.jobs_changed.connect(self._take_jobs)
-            self._bridge.refused.connect(lambda _action, text: self.message.setText(text))
+            self._bridge.refused.connect(lambda _action, text: self._say(text))
             self._timer.start()
         self._refresh()
 
     def _add_place(self, column: QVBoxLayout) -> None:
-        self.place = QLabel()
-        self.line = QLineEdit()
-        self.line.setPlaceholderText("Paste the line that 'napari-ssl engine serve' printed at the server")
-        self.line.setEchoMode(QLineEdit.EchoMode.PasswordEchoOnEdit)  # whoever has it may use the server
-        self.line.setAccessibleName("Line of a server")
-        self.use_button = QPushButton("Use server")
-        self.here_button = QPushButton("Use this computer")
-        self.use_button.clicked.connect(self._use_server)
-        self.here_button.clicked.connect(self._use_here)
-        row = QHBoxLayout()
-        for widget in (self.line, self.use_button, self.here_button):
-            row.addWidget(widget)
+        self.place = PlaceForm(self)
         self.message = QLabel()
         self.message.setWordWrap(True)
+        self.message.hide()
+        self.place.told.connect(self._say)
         column.addWidget(self.place)
-        column.addLayout(row)
         column.addWidget(self.message)
+
+    def _say(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
 
     def _add_jobs(self, column: QVBoxLayout) -> None:
         self.table = QTableWidget(0, len(_HEADINGS))
@@ -102,45 +101,33 @@ class EngineDialog(QDialog):
         self.details.setReadOnly(True)
         self.details.setAccessibleName("Attempts, memory and log of the job")
         self.retry_button = QPushButton("Try again")
+        self.retry_button.setToolTip("Go on from the last checkpoint")
         self.retry_button.clicked.connect(lambda: self._order("resume"))
+        self.pause_button = QPushButton("Pause")
+        self.pause_button.setToolTip("Stop with a checkpoint until it is resumed")
+        self.pause_button.clicked.connect(lambda: self._order("pause"))
         self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("End it within seconds, with a checkpoint")
         self.stop_button.clicked.connect(lambda: self._order("cancel"))
+        self.force_button = QPushButton("Stop at once")
+        self.force_button.setToolTip("End it now; what came after its last checkpoint is lost")
+        self.force_button.clicked.connect(lambda: self._order("cancel", force=True))
         row = QHBoxLayout()
-        row.addWidget(self.retry_button)
-        row.addWidget(self.stop_button)
+        for button in (self.retry_button, self.pause_button, self.stop_button, self.force_button):
+            row.addWidget(button)
         row.addStretch(1)
         column.addWidget(self.table, 2)
         column.addLayout(row)
         column.addWidget(self.details, 1)
 
-    # -- where ---------------------------------------------------------------------------------------------------
-
-    def _use_server(self) -> None:
-        try:
-            server = read_line(self.line.text())
-            use_server(server)
-        except (NapariSslError, OSError) as error:
-            self.message.setText(in_words(error))
-            return
-        self.line.clear()
-        self.message.setText(f"New attempts of jobs run at {server.address}.")
-        self._refresh()
-
-    def _use_here(self) -> None:
-        forget_server()
-        self.message.setText("New attempts of jobs run on this computer.")
-        self._refresh()
-
     def _refresh(self) -> None:
-        try:
-            server = server_in_use()
-            self.place.setText(f"Jobs run at {server.address}" if server else "Jobs run on this computer")
-            self.here_button.setEnabled(server is not None)
-        except NapariSslError as error:
-            self.place.setText(in_words(error))
         job = self.chosen
-        self.retry_button.setEnabled(job is not None and job.state in _RESUMABLE)
-        self.stop_button.setEnabled(job is not None and not job.state.is_over)
+        can_write = self._bridge is not None
+        self.retry_button.setEnabled(can_write and job is not None and job.state in _RESUMABLE)
+        self.retry_button.setText("Resume" if job is not None and job.state in _STOPPED else "Try again")
+        self.pause_button.setEnabled(can_write and job is not None and job.state in _PAUSABLE)
+        for button in (self.stop_button, self.force_button):
+            button.setEnabled(can_write and job is not None and not job.state.is_over)
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
@@ -178,14 +165,15 @@ class EngineDialog(QDialog):
         if text != self.details.toPlainText():
             self.details.setPlainText(text)
 
-    def _order(self, action: str) -> None:
+    def _order(self, action: str, **how: bool) -> None:
         if self.chosen is not None and self._bridge is not None:
-            self.message.clear()
-            getattr(self._bridge, action)(self.chosen.id)
+            self._say(_ACKNOWLEDGED[action])
+            getattr(self._bridge, action)(self.chosen.id, **how)
 
     def done(self, result: int) -> None:
         """End the threads."""
         self._timer.stop()
+        self.place.close_tasks()
         self._details.close()
         if self._bridge is not None:
             self._bridge.close()

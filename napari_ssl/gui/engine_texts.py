@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from napari_ssl.core.job import Job
+from napari_ssl.jobs.cluster_settings import Kubernetes, Slurm
 from napari_ssl.jobs.details import JobDetails
+from napari_ssl.jobs.place import Place, Servers
 
-__all__ = ["details_text", "job_cells"]
+__all__ = ["details_text", "job_cells", "page_of"]
 
 
 def job_cells(job: Job) -> tuple[str, str, str, str, str]:
@@ -34,3 +36,8 @@ def details_text(details: JobDetails) -> str:
     if details.log:
         lines += ["", "Log:", *details.log]
     return "\n".join(lines)
+
+
+def page_of(place: Place) -> int:
+    """Return which page of the form shows a place: 0 here, 1 servers, 2 SLURM, 3 Kubernetes."""
+    return 0 if place is None else (Servers, Slurm, Kubernetes).index(type(place)) + 1

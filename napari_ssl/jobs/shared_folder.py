@@ -81,7 +81,7 @@ def check_shared(shared: SharedFolder, call: Callable[..., Any]) -> None:
         raise EngineError(f"{shared.here}: cannot be written ({error.strerror}); name a folder of your own") from error
     try:
         there = shared.there_of(token)
-        if call("prints", paths=[there]) != [fingerprint(token)]:
+        if list(call("prints", paths=[there])) != [fingerprint(token)]:
             raise EngineError(
                 f"the server does not see {shared.here} as {shared.there}; look where it is mounted there and give "
                 "--shared HERE=THERE, or leave it out: files are sent then"

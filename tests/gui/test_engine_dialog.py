@@ -11,7 +11,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_ssl.core.job import Job, JobKind, JobState
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.gui.engine_dialog import EngineDialog
+from napari_ssl.gui.engine_place import PlaceForm
 from napari_ssl.jobs import place
+from napari_ssl.jobs.cluster_settings import Kubernetes, Slurm
 from napari_ssl.jobs.connection import ENGINE_FOLDER_VARIABLE
 from napari_ssl.study.study import Study
 
@@ -30,8 +32,11 @@ class FakeBridge(QObject):
     def resume(self, job_id: str) -> None:
         self.ordered.append(("resume", job_id))
 
-    def cancel(self, job_id: str) -> None:
-        self.ordered.append(("cancel", job_id))
+    def pause(self, job_id: str) -> None:
+        self.ordered.append(("pause", job_id))
+
+    def cancel(self, job_id: str, *, force: bool = False) -> None:
+        self.ordered.append(("force" if force else "cancel", job_id))
 
     def close(self) -> None:
         self.ordered.append(("close", ""))
@@ -77,14 +82,76 @@ def test_the_newest_job_comes_first_and_a_choice_stays(dialog):
     assert dialog.chosen.id == "job1"
 
 
-def test_the_line_of_a_server_is_pasted_and_taken_back(dialog):
-    assert dialog.place.text() == "Jobs run on this computer"
-    dialog.line.setText("nonsense")
-    dialog.use_button.click()
-    assert "no line of" in dialog.message.text() and place.server_in_use() is None
-    dialog.line.setText(place.line_of(SERVER))
-    dialog.use_button.click()
-    assert place.server_in_use() == SERVER and dialog.line.text() == ""
-    assert dialog.place.text() == "Jobs run at tls://gpu.lab:8786"
-    dialog.here_button.click()
-    assert place.server_in_use() is None and not dialog.here_button.isEnabled()
+def test_a_running_job_can_be_paused_stopped_and_ended_at_once_and_that_is_acknowledged(dialog):
+    bridge = dialog._bridge
+    bridge.jobs_changed.emit([job("job1", JobState.RUNNING)])
+    assert not dialog.retry_button.isEnabled()
+    dialog.pause_button.click()
+    assert "writes a checkpoint first" in dialog.message.text() and not dialog.message.isHidden()
+    dialog.stop_button.click()
+    dialog.force_button.click()
+    assert bridge.ordered == [("pause", "job1"), ("cancel", "job1"), ("force", "job1")]
+    bridge.jobs_changed.emit([job("job1", JobState.PAUSED)])
+    assert dialog.retry_button.text() == "Resume" and not dialog.pause_button.isEnabled()
+
+
+def test_the_line_of_a_server_is_pasted_and_taken_back(qtbot, dialog, monkeypatch):
+    class Answering:
+        def __init__(self, server):
+            assert server == SERVER
+
+        def __call__(self, handler, **arguments):
+            return {"gpus": 2, "memory_mb": 64_000, "cores": 16, "slots": 1, "running": 0}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("napari_ssl.jobs.server_connection.Connection", Answering)
+    form = dialog.place
+    qtbot.waitUntil(lambda: form.place.text() == "Jobs run on this computer", timeout=20_000)
+    assert "cores" in form.workers.text() and form.pages.isHidden()
+    form.kind.setCurrentIndex(1)
+    form.line.setText("nonsense")
+    form.use_button.click()
+    qtbot.waitUntil(lambda: "no line of" in dialog.message.text(), timeout=20_000)
+    assert place.server_in_use() is None and form.use_button.isEnabled()
+    form.line.setText(place.line_of(SERVER))
+    form.use_button.click()
+    qtbot.waitUntil(lambda: form.place.text() == "Jobs run at tls://gpu.lab:8786", timeout=20_000)
+    assert place.server_in_use() == SERVER and form.line.text() == ""
+    assert dialog.message.text() == "The server answers: 2 GPUs, 64,000 MB, 16 cores."
+    qtbot.waitUntil(lambda: "answers: 2 GPUs" in form.workers.text(), timeout=20_000)
+    form.kind.setCurrentIndex(0)
+    form.use_button.click()
+    qtbot.waitUntil(lambda: form.place.text() == "Jobs run on this computer", timeout=20_000)
+    assert place.server_in_use() is None
+
+
+def test_a_cluster_is_chosen_with_its_settings_and_shown_again(qtbot, dialog, monkeypatch):
+    monkeypatch.setattr("napari_ssl.jobs.slurm.check_slurm", lambda: None)
+    form = dialog.place
+    form.kind.setCurrentIndex(2)
+    form._slurm.edits["queue"].setText("gpu")
+    form._slurm.numbers["gpus"].setValue(1)
+    form.use_button.click()
+    qtbot.waitUntil(lambda: form.place.text() == "Jobs run on SLURM, partition gpu", timeout=20_000)
+    assert place.place_in_use() == Slurm(queue="gpu", gpus=1)
+    again = PlaceForm()
+    qtbot.addWidget(again)
+    assert again.kind.currentIndex() == 2 and again._slurm.values() == form._slurm.values()
+    again.close_tasks()
+    form._slurm.edits["queue"].setText("a; rm")
+    form.use_button.click()
+    qtbot.waitUntil(lambda: "no blank" in dialog.message.text(), timeout=20_000)
+    assert place.place_in_use() == Slurm(queue="gpu", gpus=1)
+
+
+def test_kubernetes_needs_an_image(qtbot, dialog):
+    form = dialog.place
+    form.kind.setCurrentIndex(3)
+    form.use_button.click()
+    qtbot.waitUntil(lambda: "name a container image" in dialog.message.text(), timeout=20_000)
+    form._kubernetes.edits["image"].setText("registry.lab/napari-ssl:1")
+    form.use_button.click()
+    qtbot.waitUntil(lambda: form.place.text() == "Jobs run on Kubernetes, namespace default", timeout=20_000)
+    assert place.place_in_use() == Kubernetes(image="registry.lab/napari-ssl:1")
