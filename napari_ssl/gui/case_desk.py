@@ -73,8 +73,7 @@ class CaseDesk(EditDesk):
     def show_to_look(self, loaded: LoadedCase) -> None:
         """Show what is in no queue, e.g. what two models made of a case; the caller sets `looks_only` before."""
         self.leave_case()
-        self._wanted = None
-        self._show(loaded)
+        self._begin(loaded, self._put_on_canvas(loaded))
 
     def leave_case(self) -> None:
         """Remember the view and close the case."""
@@ -117,6 +116,11 @@ class CaseDesk(EditDesk):
 
     def _show(self, loaded: LoadedCase) -> None:
         """Put a case on the canvas; panels, curves and keys follow once the window has drawn it."""
+        view = self._put_on_canvas(loaded)
+        QTimer.singleShot(_TO_DRAW_MS, lambda: self._begin(loaded, view))
+
+    def _put_on_canvas(self, loaded: LoadedCase) -> dict:
+        """Draw a case that nobody can work on yet; returns how it was looked at last."""
         case = loaded.case
         view = {} if loaded.is_blind else self.memory.recall(case.id)  # comment and flags would tell of an earlier read
         place = self._first_place(loaded, view)
@@ -126,7 +130,7 @@ class CaseDesk(EditDesk):
         self.navigator.go(*place)
         self._set_camera(loaded, view)
         self._on_canvas = loaded
-        QTimer.singleShot(_TO_DRAW_MS, lambda: self._begin(loaded, view))
+        return view
 
     def _begin(self, loaded: LoadedCase, view: dict) -> None:
         """Let the reader work on the case on the canvas, unless another one was asked for meanwhile."""

@@ -78,6 +78,7 @@ def test_rules_are_asked_again_after_a_correction_without_blocking(gap_window, g
     gap_window.press(Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)  # copies the labels to the slice below
     assert messages(gap_window) == before  # not yet: that runs in a thread
     wait(lambda: not any("gap" in m for m in messages(gap_window)))
+    wait(lambda: not gap_window.session.unverified)  # the copy was looked at, so nothing is asked
     gap_window.press(Qt.Key.Key_A)
     gap_window.wait_for("case1")
     gap_window.wait_saved()
