@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 
 from napari_ssl.core.decision import ReviewState
 from napari_ssl.errors import CatalogueError
-from napari_ssl.review.audit_draw import AUDIT_FRACTION, draw, in_audit
+from napari_ssl.review.audit_draw import AUDIT_FRACTION, draw, in_audit, waiting_time
 from napari_ssl.review.queue_filter import compile_filter
 from napari_ssl.study.queue_rows import QueueRow
 
@@ -57,11 +56,6 @@ def most_changed_first(rows: Sequence[QueueRow]) -> list[QueueRow]:
     return _sorted_by(rows, lambda r: None if r.disagreement is None else -r.disagreement)
 
 
-@lru_cache(maxsize=1 << 17)
-def _waiting_time(case_id: str, seed: int) -> float:
-    return -math.log(draw(case_id, seed, "order"))
-
-
 def foreground_aware_random(rows: Sequence[QueueRow], seed: int = 0) -> list[QueueRow]:
     """Random order in which a case's chance to come early grows with its share of labelled pixels.
 
@@ -72,7 +66,7 @@ def foreground_aware_random(rows: Sequence[QueueRow], seed: int = 0) -> list[Que
     def key(row: QueueRow) -> float | None:
         if row.foreground_fraction is None:
             return None
-        return _waiting_time(row.case_id, seed) / max(row.foreground_fraction, _FLOOR)
+        return waiting_time(row.case_id, seed) / max(row.foreground_fraction, _FLOOR)
 
     unknown = [r for r in rows if r.foreground_fraction is None]
     known = [r for r in rows if r.foreground_fraction is not None]
