@@ -107,7 +107,7 @@ def import_(
         f"{len(result.failed)} failed"
     ]
     lines += [f"  {i.case_id}: {n}" for i in items if i.case_id in result.added for n in _notes(i)]
-    report(document, as_json, lines + [f"  {f['path']}: {f['message']}" for f in document["failed"]])
+    report(document, as_json, lines + [f"  {failure}" for failure in result.failures])
     if result.failed and not result.added and not result.skipped:
         raise StudyError(f"{study}: nothing could be imported; see the messages above")
 
@@ -169,4 +169,5 @@ def _line(found: dict[str, Any]) -> str:
     if found["label_values"]:
         text += f"; labels are documented as {found['label_values']}"
     text += "".join(f"; {note}" for note in found["notes"])
-    return text + (f"; cannot be imported: {found['problem']}" if found["problem"] else "")
+    problem = found["problem"].removeprefix(f"{found['image']}: ")  # the line names the image already
+    return text + (f"; cannot be imported: {problem}" if problem else "")

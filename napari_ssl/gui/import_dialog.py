@@ -35,7 +35,7 @@ from napari_ssl.gui.theme import colours_of, set_margins, wrapped_label
 from napari_ssl.io.identity import Pseudonyms
 from napari_ssl.io.layouts import LAYOUTS
 from napari_ssl.io.layouts.item import ImportItem
-from napari_ssl.study.importing import SPLIT_FRACTIONS, ImportReport
+from napari_ssl.study.importing import SPLIT_FRACTIONS, ImportReport, placed
 from napari_ssl.study.study import Study
 
 __all__ = ["ImportDialog"]
@@ -213,7 +213,7 @@ class ImportDialog(QDialog):
         )
         self._fill_table()
         self.labels.set_files((f.item.label_proposal for f in found), labelled=bool(labelled))
-        self._show_details([f.problem if f.item.conversion else f"{f.item.shown}: {f.problem}" for f in bad])
+        self._show_details([placed(f.item.shown, f.problem) for f in bad])
         if labelled:
             self._counting.start(lambda run: count_labels(found, progress=run.report, should_stop=run.should_stop))
         self._refresh()
@@ -290,7 +290,7 @@ class ImportDialog(QDialog):
         parts += [f"{len(report.failed)} failed"] if report.failed else []
         parts += ["stopped before the end; import again to go on"] if report.stopped else []
         self.summary.setText("; ".join(parts) + ".")
-        self._show_details([f"{path}: {message}" for path, message in report.failed])
+        self._show_details(list(report.failures))
         if report.failed:
             self.banner.show_message("Some images could not be imported; the others were. See below.", kind="warning")
         self._found = []

@@ -26,7 +26,7 @@ from napari_ssl.study.converting import converted
 from napari_ssl.study.labels import LabelRoom
 from napari_ssl.study.storage import inside
 
-__all__ = ["SPLIT_FRACTIONS", "ImportReport", "ImportRoom"]
+__all__ = ["SPLIT_FRACTIONS", "ImportReport", "ImportRoom", "placed"]
 
 SPLIT_FRACTIONS = {Split.TRAIN: 0.6, Split.VALIDATION: 0.2, Split.TEST: 0.2}
 """Shares that labelled subjects are dealt out in when nobody says otherwise."""
@@ -54,6 +54,16 @@ class ImportReport:
     skipped: tuple[str, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     stopped: bool = False
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """One line for each of `failed`, which names its place once."""
+        return tuple(placed(path, message) for path, message in self.failed)
+
+
+def placed(where: str, message: str) -> str:
+    """Return a message that begins with its place; most errors name theirs by themselves."""
+    return message if message.startswith(where) else f"{where}: {message}"
 
 
 class ImportRoom(LabelRoom):

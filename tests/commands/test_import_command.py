@@ -82,3 +82,20 @@ def test_what_is_missing_is_told_and_no_name(study, tmp_path):
     result = call(study, save(tmp_path / "Surname_Given", pictures), code=1)
     assert "missing: phase 1" in result.output
     assert "Surname" not in result.output.replace(str(tmp_path), "")
+
+
+def test_what_cannot_be_imported_names_its_place_once(study, tmp_path):
+    pictures = cine()
+    del pictures[1][2]
+    folder = save(tmp_path / "scan", pictures)
+    place = f"{folder} (DICOM series 7)"
+    for arguments in ([], ["--dry-run"]):
+        output = call(study, folder, *arguments, code=0 if arguments else 1).output
+        assert output.count(place) == 1, output
+        assert "slice" in output
+    broken = tmp_path / "plain" / "a.nii.gz"
+    broken.parent.mkdir()
+    broken.write_bytes(b"no image")
+    for arguments in ([], ["--dry-run"]):
+        output = call(study, broken.parent, *arguments, code=0 if arguments else 1).output
+        assert output.count(str(broken)) == 1, output
