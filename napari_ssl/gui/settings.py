@@ -32,7 +32,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the object in `path`; an absent or damaged file gives an empty one (it only holds conveniences)."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -24,5 +24,5 @@ def read_document(path: Path) -> Any | None:
     """Return the document, or None when there is none or it is damaged (what it records is then done again)."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None

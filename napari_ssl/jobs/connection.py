@@ -120,7 +120,7 @@ def read_credentials(folder: Path) -> Credentials | None:
         return None
     try:
         return Credentials(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -100,7 +100,7 @@ class EventReader:
     def _parse(self, line: bytes) -> Event | None:
         try:
             return Event.from_dict(json.loads(line))
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             _log.warning("%s: skipped a line that is no event (%s)", self.path, error)
             return None
 

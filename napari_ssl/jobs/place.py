@@ -93,7 +93,7 @@ def read_line(line: str) -> Server:
         unpacker = zlib.decompressobj()
         content = unpacker.decompress(base64.urlsafe_b64decode(text.removeprefix(_PREFIX)), _LONGEST)
         return _server({**json.loads(content), "shared": None})
-    except (ValueError, TypeError, zlib.error) as error:
+    except (ValueError, TypeError, RecursionError, zlib.error) as error:
         raise EngineError(f"the line of the server is damaged ({error}); copy the whole line again") from error
 
 
@@ -150,7 +150,7 @@ def place_in_use() -> Place:
         return {"slurm": Slurm, "kubernetes": Kubernetes}[kind](**document)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, LookupError) as error:
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise EngineError(f"{path}: damaged ({error}); choose the place again: napari-ssl engine use") from error
 
 

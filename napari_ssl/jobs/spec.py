@@ -72,6 +72,6 @@ def read_spec(run_folder: Path) -> Spec:
     path = Path(run_folder) / "spec.json"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SpecError(f"{path}: the order cannot be read ({error}); submit the job again") from error
     return spec_from_dict(document)

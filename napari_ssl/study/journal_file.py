@@ -213,7 +213,7 @@ class JournalFile:
                 return Header.decode(stream.readline())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise StudyError(
                 f"case {self.case_id}: the journal of unsaved strokes {self.path} cannot be read ({error}); "
                 "move the file away to go on without it"

@@ -165,7 +165,7 @@ class ModelRoom(StudyFolder):
         path = self.model_weights(model_id).with_name(CARD_FILE)
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"model {model_id}: its card {path} cannot be read ({error}); restore it") from error
 
     def model_weights_hash(self, model_id: str) -> str:

@@ -110,7 +110,7 @@ def read_settings(folder: Path) -> StudySettings:
             f"{folder}: not a study, it has no {SETTINGS_FILE}; choose a study's folder or make one with "
             "'napari-ssl study new'"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise StudyError(f"{path}: cannot be read ({error}); restore it from a backup or correct the line") from error
     version = data.get("schema_version")
     if not isinstance(version, int) or version < 1:

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from napari_ssl.cli import main
 from napari_ssl.jobs import place
 from napari_ssl.jobs.connection import ENGINE_FOLDER_VARIABLE
+from napari_ssl.study.study import Study
 
 pytest.importorskip("torch")
 from cohort_study import make_study
@@ -52,13 +53,14 @@ def test_a_client_pastes_the_line_and_has_a_cohort_labelled_there(line, tmp_path
     told = json.loads(CliRunner().invoke(main, ["engine", "status", "--json"]).stdout)
     assert told["server_answers"] and told["servers"][0]["workers"]["cores"] == os.cpu_count()
     with make_study(tmp_path, 2) as study:
-        study.folder  # noqa: B018
-    done = CliRunner().invoke(main, ["predict", str(study.folder), "--no-crf", "--json"])
+        folder = study.folder
+    done = CliRunner().invoke(main, ["predict", str(folder), "--no-crf", "--json"])
     assert done.exit_code == 0, done.output
     assert len(json.loads(done.stdout)["cases"]) == 2
     (run,) = (tmp_path / "server" / "runs").iterdir()
     assert len(list((run / "output").glob("c*.json"))) == 2  # it was computed there
-    assert len(list((study.folder / "labels").rglob("*.nii.gz"))) == 2  # and came back
+    with Study.open(folder) as again:
+        assert all(again.proposal(name).model_id == "m1" for name in ("c000", "c001"))  # and came back
 
 
 def test_who_has_no_certificate_of_the_servers_gets_nothing(line):

@@ -48,7 +48,7 @@ def label_proposal(pairs: list[tuple[Any, Any]], path: Path) -> LabelProposal | 
             )
         try:
             number = int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = -1
         if not 0 <= number <= 255:
             raise LabelError(f"{path}: label {name!r} has the value {value!r}; it must be a whole number in [0, 255]")
@@ -61,9 +61,13 @@ def file_inside(folder: Path, entry: Any, path: Path) -> Path:
     """Return the file that an entry names; ImageError where it is absent or outside the folder."""
     if not isinstance(entry, str) or not entry:
         raise ImageError(f"{path}: names the file {entry!r}; it must be a path inside the data set")
-    found = (folder / entry).resolve()
+    try:
+        found = (folder / entry).resolve()
+        is_there = found.is_file()
+    except (OSError, ValueError) as error:  # longer than a name may be, or with a NUL in it
+        raise ImageError(f"{path}: names {entry!r:.80}, which is no name of a file ({error}); correct it") from error
     if not found.is_relative_to(folder.resolve()):
         raise ImageError(f"{path}: names {entry!r}, which lies outside the data set; correct the entry")
-    if not found.is_file():
+    if not is_there:
         raise ImageError(f"{path}: names {entry!r}, which is not there; complete the data set or correct the entry")
     return found
