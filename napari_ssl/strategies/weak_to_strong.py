@@ -10,7 +10,7 @@ Algorithm (Sec. 3)::
                    ŷ and c are cut and mixed alike
     p_fp           softmax of the decoder on features of x_w whose channels were dropped with probability ½
 
-    L_x = (cross-entropy + Dice) of the labelled images
+    L_x = ½ (cross-entropy + Dice) of the labelled images
     L_u = ¼ D(p_s1, ŷ_1; c_1 ≥ τ) + ¼ D(p_s2, ŷ_2; c_2 ≥ τ) + ½ D(p_fp, ŷ; c ≥ τ)
     Θ ← minimise ½ (L_x + w · L_u)
 
@@ -18,17 +18,17 @@ Algorithm (Sec. 3)::
 
 Defaults
     τ = 0.95, CutMix with probability ½ and a box of 2 to 40 % of the image with sides in ratio 0.3 to 3.3, dropout ½,
-    the weights ¼, ¼, ½ and ½, Dice for the unlabelled images: the authors' program for ACDC. Strong view: brightness
+    L_x as the mean of cross-entropy and Dice beside L_u of weight 1, the weights ¼, ¼, ½ and ½, Dice for the unlabelled
+    images: the authors' program for ACDC (``more-scenarios/medical/unimatch.py``). Strong view: brightness
     and contrast within ± 50 % with probability 0.8, blur with SD 0.1 to 2 pixels with probability ½.
 
 Departures
-    The authors' program halves L_x, (cross-entropy + Dice) / 2; here L_x is the loss of the parameters, as in every
-    strategy, so that `unlabelled_weight` 2 gives the program's proportions (and twice its loss).
     The residual U-Net and AdamW by default (``--preset paper``: SGD 0.01, poly); anatomy is never mirrored or turned
     by 90°; the weak augmentation is the recipe ``paper`` (translation, rotation, scaling, a little intensity). Pseudo-
     labels are made in evaluation mode. CutMix takes its boxes from the next image of the
     same batch instead of a second loader. Hue and saturation do not exist in grey images. With w = 0 no unlabelled
-    image is drawn, and the training is the supervised one with its loss halved. `warm_up` is ours.
+    image is drawn, and the training is the supervised one with a quarter of its loss. With the loss ``cross-entropy``,
+    the paper's for photographs, L_x is that alone, not halved. `warm_up` is ours.
 """
 
 from __future__ import annotations
@@ -121,13 +121,14 @@ class WeakToStrongMethod(Method):
     def __init__(self, parameters: WeakToStrongParameters) -> None:
         super().__init__(parameters)
         self.p = parameters
+        self.labelled_weight = 0.5 if parameters.loss == "dice-cross-entropy" else 1.0
         self.n_unlabelled = parameters.unlabelled_batch if parameters.unlabelled_weight > 0 else 0
 
     def identity(self) -> dict[str, Any]:
         """Add what decides the views and the loss."""
         p = self.p
         values = [p.unlabelled_batch, p.unlabelled_weight, p.threshold, p.cutmix, p.feature_dropout, p.warm_up]
-        return {**super().identity(), "values": values}
+        return {**super().identity(), "values": values, "labelled_weight": self.labelled_weight}
 
     def augment(self, labelled: Batch, unlabelled: Batch | None, step: StepInfo) -> tuple[Batch, Batch | None]:
         """The recipe of the parameters for labelled images, the weak one for unlabelled images."""
@@ -145,7 +146,7 @@ class WeakToStrongMethod(Method):
 
     def loss(self, network: nn.Module, labelled: Batch, unlabelled: Batch | None, step: StepInfo) -> Tensor:
         """½ (L_x + w · L_u)."""
-        supervised = self.supervised(step.forward(network, labelled.images), labelled)
+        supervised = self.labelled_weight * self.supervised(step.forward(network, labelled.images), labelled)
         if unlabelled is None or not len(unlabelled.weights):
             return 0.5 * supervised
         weight = self.p.unlabelled_weight * min(1.0, (step.iteration + 1) / max(1, self.p.warm_up))

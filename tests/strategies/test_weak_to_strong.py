@@ -95,7 +95,7 @@ def test_the_unlabelled_weight_rises_over_the_warm_up(network):
         losses[warm_up] = method.log()
         total = method.loss(network, labelled, None, step())
         assert float(total) == pytest.approx(
-            0.5 * float(method.supervised(network(labelled.images), labelled)), rel=0.2
+            0.25 * float(method.supervised(network(labelled.images), labelled)), rel=0.2
         )
     assert losses[0].keys() == {"labelled", "unlabelled", "confident share"}
     full = WeakToStrongMethod(WeakToStrongParameters(threshold=0.0))
@@ -105,7 +105,19 @@ def test_the_unlabelled_weight_rises_over_the_warm_up(network):
         method.unlabelled_loss = lambda *args: torch.tensor(2.0)
         method.supervised = lambda *args: torch.tensor(1.0)
         values.append(float(method.loss(network, labelled, labelled, step())))
-    assert values == pytest.approx([0.5 * (1 + 2), 0.5 * (1 + 0.001 * 2)])
+    assert values == pytest.approx([0.5 * (0.5 + 2), 0.5 * (0.5 + 0.001 * 2)])
+
+
+def test_labelled_and_unlabelled_loss_have_the_proportions_of_the_authors_program(network):
+    """Its L_x is (cross-entropy + Dice) / 2, its loss (L_x + ¼ L_s1 + ¼ L_s2 + ½ L_fp) / 2."""
+    images, classes = torch.rand(2, 1, 32, 32), torch.randint(0, 3, (2, 32, 32)).to(torch.uint8)
+    labelled = Batch(images=images, classes=classes, weights=torch.ones(2))
+    logits = network.eval()(images)
+    for loss, parts in (("dice-cross-entropy", 2), ("cross-entropy", 1)):
+        method = WeakToStrongMethod(WeakToStrongParameters(loss=loss))
+        method.unlabelled_loss = lambda *args: torch.tensor(0.7)
+        expected = (float(method.supervised(logits, labelled)) / parts + 0.7) / 2
+        assert float(method.loss(network, labelled, labelled, step())) == pytest.approx(expected, rel=1e-5)
 
 
 def test_networks_without_features_are_refused():
