@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_ssl.errors import JobError
+from napari_ssl.inference.allocation import return_freed_memory
 from napari_ssl.inference.efficiency import Meter
 from napari_ssl.inference.preprocess import resample
 
@@ -111,6 +112,7 @@ class Runner:
                 "--memory-limit, or take a smaller network or a larger pixel_spacing_mm"
             )
         self.batch_size = max(1, self.batch_size // 2)
+        return_freed_memory()
         _log.warning("%.0f MB pass the limit of %d MB: %d at a time", excess, self.meter.limit_mb, self.batch_size)
 
     def halve_after(self, error: RuntimeError, n: int, smallest: str) -> None:

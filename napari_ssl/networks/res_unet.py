@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from napari_ssl.core.catalogue import ResUNetParameters
 from napari_ssl.networks.encoder_decoder import EncoderDecoder
+from napari_ssl.networks.quick_layers import quicken
 
 __all__ = ["ResUNet", "build"]
 
@@ -44,6 +45,7 @@ class ResUNet(EncoderDecoder, UNet):
         self.multiple = 2 ** (parameters.levels - 1)
         # A single pixel has no variance: instances need two at the bottom.
         self.at_least = 2 if parameters.normalisation == "instance" else 1
+        quicken(self)
 
     def _levels(self) -> list[tuple[nn.Module, nn.Module]]:
         """Return (down, up) of every level, finest first; MONAI nests them."""

@@ -20,6 +20,7 @@ from napari_ssl.core.catalogue import STRATEGIES, CRFParameters
 from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.training import Role, StartModel, TrainingItem, TrainingSpec
 from napari_ssl.errors import NapariSslError
+from napari_ssl.inference.allocation import keep_freed_memory
 from napari_ssl.io.documents import write_document
 from napari_ssl.rounds.comparison_units import Unit, read_unit
 from napari_ssl.rounds.evaluation import evaluate_items
@@ -49,6 +50,7 @@ def run_unit(
         folder), ``review`` (what came before this round: verdicts, slices, seconds), ``minutes`` of a clinician so far.
     """
     configure_threads()
+    keep_freed_memory()
     device = choose_device(unit.spec.device)
     results: list[dict[str, Any]] = []
     spec, pool, review = unit.spec, list(unit.pool), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.training import PredictionSpec, StartModel, TrainingItem
 from napari_ssl.errors import CheckpointError, ImageError, JobError, StorageError
+from napari_ssl.inference.allocation import keep_freed_memory
 from napari_ssl.inference.confidence_network import load_confidence_network
 from napari_ssl.inference.efficiency import Meter, hold_to_limit, summarise_efficiency
 from napari_ssl.inference.labelling import Labelling, LabellingStopped, Member, label_image
@@ -132,6 +134,8 @@ class CaseLabeller:
 
     def __init__(self, spec: PredictionSpec, output: Path) -> None:
         configure_threads()
+        if not spec.memory_limit_mb:
+            keep_freed_memory()
         self._spec, self._output, self._group = spec, output, GroupSync()
         self._device = choose_device(spec.device)
         hold_to_limit(self._device, spec.memory_limit_mb)
@@ -306,9 +310,14 @@ def _flags(spec: PredictionSpec, item: TrainingItem, labels: np.ndarray) -> list
         frame_interval_ms=item.frame_interval_ms,
         ed_frame=item.ed_frame,
         es_frame=item.es_frame,
-        limits=from_mapping(RuleLimits, spec.rule_limits),
+        limits=_limits(tuple(sorted(spec.rule_limits.items()))),
     )
     return [flag.to_dict() for flag in flags]
+
+
+@functools.cache
+def _limits(changed: tuple[tuple[str, float], ...]) -> RuleLimits:
+    return from_mapping(RuleLimits, dict(changed))
 
 
 def mean_confidence(labels: np.ndarray, confidence: np.ndarray) -> float | None:

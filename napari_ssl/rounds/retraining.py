@@ -14,6 +14,7 @@ from napari_ssl import __version__
 from napari_ssl.core.catalogue import CRFParameters
 from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.training import TrainingSpec
+from napari_ssl.inference.allocation import keep_freed_memory
 from napari_ssl.io.documents import write_document
 from napari_ssl.io.images import hash_file
 from napari_ssl.networks import load_weights, save_weights
@@ -28,6 +29,7 @@ def run(spec: TrainingSpec, run_folder: Path, emit: Emit, should_stop: ShouldSto
     """Train by the order's strategy, evaluate on validation and test, leave weights and card in ``output``."""
     started = time.monotonic()
     configure_threads()
+    keep_freed_memory()
     device = choose_device(spec.device)
     lab = Lab(spec, run_folder, device, emit, should_stop)
     theta = make_strategy(spec.strategy, spec.parameters).run(lab)

@@ -18,12 +18,12 @@ def build_optimiser(network: nn.Module, parameters: FitParameters) -> torch.opti
     weights = network.parameters()
     lr, decay = parameters.learning_rate, parameters.weight_decay
     if parameters.optimiser == "sgd":
-        return torch.optim.SGD(weights, lr=lr, momentum=parameters.momentum, weight_decay=decay, foreach=True)
+        return torch.optim.SGD(weights, lr=lr, momentum=parameters.momentum, weight_decay=decay, fused=True)
     betas = (parameters.beta1, 0.999)
     if parameters.optimiser == "adam":
-        return torch.optim.Adam(weights, lr=lr, betas=betas, weight_decay=decay, foreach=True)
+        return torch.optim.Adam(weights, lr=lr, betas=betas, weight_decay=decay, fused=True)
     if parameters.optimiser == "adamw":
-        return torch.optim.AdamW(weights, lr=lr, betas=betas, weight_decay=decay, foreach=True)
+        return torch.optim.AdamW(weights, lr=lr, betas=betas, weight_decay=decay, fused=True)
     raise CatalogueError(f"no optimiser {parameters.optimiser!r}; there are: sgd, adam, adamw")
 
 
