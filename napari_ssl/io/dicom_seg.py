@@ -175,6 +175,7 @@ def write_dicom_seg(
             f"case {case_id}, frame {frame}: no DICOM Segmentation can be made over these pictures ({error}); they "
             "lack what DICOM demands of them; export them again, or save the labels as NIfTI"
         ) from error
+    made.ContentCreatorName = ""  # may be empty, must be there (type 2)
     made.SeriesDescription = f"Segmentation of {case_id}"[:64]
     write_dicom(path, made)
 
