@@ -184,7 +184,8 @@ def same_version(entry: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
 
 
 def proposal_path(case_id: str, source: str, model_id: str | None, label_hash: str) -> str:
-    """Return where a proposal lies, relative to the study folder; StudyError for a model's name that is none."""
+    """Return where a proposal lies, relative to the study folder; StudyError for a name that is no file's."""
+    check_identifier("case", case_id)
     folder = UNNAMED_MODEL if model_id is None else check_identifier("model", model_id)
     return f"predictions/{folder}/{case_id}_{source}_{label_hash[:16]}.nii.gz"
 

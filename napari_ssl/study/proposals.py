@@ -41,6 +41,7 @@ __all__ = ["Adoption", "MadeFile", "Proposal", "ProposalRoom"]
 
 _AT_ONCE = 500
 _TABLE = schema.segmentations
+_INSERT = sa.insert(_TABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,33 +149,33 @@ class ProposalRoom(QueueRoom):
         None: the job's files are gone, because an earlier attempt recorded them.
         """
         placed: list[tuple[Proposal, str | None]] = []
-        folders: set[Path] = set()
+        folders: dict[str, Path] = {}
         for proposal in proposals:
             try:
                 path = proposal_path(proposal.case_id, proposal.source, proposal.model_id, proposal.label_hash)
                 if not proposal.labels.path.is_file():
                     placed.append((proposal, None))
                     continue
-                names = (path, confidence_name(path), *(further_name(path, kind) for kind in proposal.further))
-                targets = [inside(self.folder, name) for name in names]
                 for made in proposal.files:
                     _check_made(proposal.case_id, made)
-                for made, target in zip(proposal.files, targets, strict=True):
-                    self._link(made, target, folders)
+                names = (path, confidence_name(path), *(further_name(path, kind) for kind in proposal.further))
+                for made, name in zip(proposal.files, names, strict=True):
+                    self._link(made, name, folders)
                 placed.append((proposal, path))
             except StorageError:
                 raise
             except (NapariSslError, OSError) as error:
                 adoption.left_out[proposal.case_id] = _worded(proposal, error)
-        for folder in folders:
+        for folder in folders.values():
             sync_folder(folder)
         return placed
 
-    @staticmethod
-    def _link(made: MadeFile, target: Path, folders: set[Path]) -> None:
-        if target.parent not in folders:
-            make_folder(target.parent)
-            folders.add(target.parent)
+    def _link(self, made: MadeFile, name: str, folders: dict[str, Path]) -> None:
+        parent, _, file_name = name.rpartition("/")
+        if parent not in folders:
+            folders[parent] = inside(self.folder, parent)
+            make_folder(folders[parent])
+        target = folders[parent] / file_name
         try:
             os.link(made.path, target)
         except FileExistsError:  # of an attempt before, or the same labels with another confidence
@@ -280,7 +281,7 @@ def _record(
         entry |= {"label_path": path, "confidence_path": confidence_name(path), "created_at": now()}
         entry |= {"foreground_fraction": proposal.foreground_fraction, **measure_columns(where, proposal.measures)}
         entry["version"] = max((row["version"] for row in versions), default=0) + 1
-        return int(connection.execute(sa.insert(_TABLE).values(entry)).inserted_primary_key[0])
+        return int(connection.execute(_INSERT, entry).inserted_primary_key[0])
     columns = {**measure_columns(where, proposal.measures), "confidence_path": confidence_name(path)}
     connection.execute(sa.update(_TABLE).where(_TABLE.c.id == known.id).values(columns))
     return known.id

@@ -118,6 +118,9 @@ def test_a_row_that_the_database_refuses_is_that_case_alone(room: Study, made):
 def test_names_that_lead_elsewhere_are_refused(room: Study, made, name: str):
     adoption = room.adopt_proposals([made("p0", 0, model_id=name), made("p1", 1)])
     assert list(adoption.left_out) == ["p0"] and list(adoption.kept) == ["p1"]
+    batch = [dataclasses.replace(made("p0", 0), case_id="../../p0"), made("p2", 2)]
+    assert list(room.adopt_proposals(batch).kept) == ["p2"]
+    assert not list(room.folder.glob("*.nii.gz"))
 
 
 class Killed(BaseException):
