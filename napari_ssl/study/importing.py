@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from napari_ssl.core.case import Case, Split
 from napari_ssl.core.label_order import LabelOrder
 from napari_ssl.core.segmentation import Source
-from napari_ssl.errors import GeometryError, ImageError, LabelError, NapariSslError, StorageError, StudyError
+from napari_ssl.errors import ImageError, LabelError, NapariSslError, StorageError, StudyError
 from napari_ssl.io.conversion import StoppedError
-from napari_ssl.io.images import Geometry, Image, check_grid, hash_file, read_image, read_labels
+from napari_ssl.io.images import Geometry, check_grid, hash_file, read_image, read_labels
 from napari_ssl.io.layouts.item import ImportItem
 from napari_ssl.study import schema
 from napari_ssl.study.base import member
 from napari_ssl.study.converting import converted
+from napari_ssl.study.import_cases import new_case, with_phases
 from napari_ssl.study.labels import LabelRoom
 from napari_ssl.study.storage import inside
 
@@ -170,7 +171,8 @@ class ImportRoom(LabelRoom):
                 )
             return self._store(item, self.case(item.case_id), self._geometry(known), is_new=False)
         image = read_image(path)
-        return self._store(item, _new_case(item, split, path, digest, image), image.geometry, is_new=True)
+        item = with_phases(item, image)
+        return self._store(item, new_case(item, split, path, digest, image), image.geometry, is_new=True)
 
     def _add_converted(
         self, item: ImportItem, split: Split, known: Any, should_stop: Callable[[], bool] | None
@@ -187,7 +189,7 @@ class ImportRoom(LabelRoom):
             is_restored = self._restore(item, known, should_stop)
             return is_restored | self._store(item, self.case(item.case_id), self._geometry(known), is_new=False)
         with converted(self.folder, item, should_stop) as (image, digest, source):
-            case = _new_case(item, split, image.path, digest, image, source)
+            case = new_case(item, split, image.path, digest, image, source)
             return self._store(item, case, image.geometry, is_new=True)
 
     def _restore(self, item: ImportItem, known: Any, should_stop: Callable[[], bool] | None) -> bool:
@@ -286,23 +288,3 @@ class ImportRoom(LabelRoom):
             self.label_scheme.check(labels, str(where))
             return labels
         return order.apply(labels, str(where))
-
-
-def _new_case(
-    item: ImportItem, split: Split, path: Path, digest: str, image: Image, source: dict[str, Any] | None = None
-) -> Case:
-    details: dict[str, Any] = {"ed_frame": item.ed_frame, "es_frame": item.es_frame, "group": item.group}
-    if image.data.dtype.kind not in "uif":
-        raise GeometryError(f"{path}: pixels of type {image.data.dtype}; convert the image to grey values")
-    return Case(
-        id=item.case_id,
-        subject_id=item.subject_id,
-        split=split,
-        image_path=str(path),
-        image_hash=digest,
-        spacing_zyx_mm=image.geometry.spacing_zyx_mm,
-        shape_tzyx=image.data.shape,
-        frame_interval_ms=image.frame_interval_ms,
-        source=source,
-        **details,
-    )

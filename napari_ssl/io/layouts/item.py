@@ -39,6 +39,8 @@ class ImportItem:
         One file per labelled frame (0-based), or ``(None, file)`` for a file with the image's own frames.
     ed_frame, es_frame : int or None
         0-based.
+    phase_pictures : tuple of ("ED" or "ES", Path)
+        Pictures of single phases whose frame only their pixels tell; the import looks for it.
     group : str or None
         E.g. the diagnosis.
     split : Split or None
@@ -61,6 +63,7 @@ class ImportItem:
     label_paths: tuple[tuple[int | None, Path], ...] = ()
     ed_frame: int | None = None
     es_frame: int | None = None
+    phase_pictures: tuple[tuple[str, Path], ...] = ()
     group: str | None = None
     split: Split | None = None
     label_proposal: LabelProposal | None = None

@@ -6,8 +6,8 @@
 alone.
 
 Which frame of the cine a phase is, is not written anywhere: it is the frame whose pixels equal those of ``sa_ED`` or
-``sa_ES``. Without these pictures end-diastole is the first frame, as ukbb_cardiac has it, and labels of end-systole are
-refused.
+``sa_ES``; the import stores it as the case's end-diastole or end-systole. Without these pictures labels of end-diastole
+are of the first frame, as ukbb_cardiac has it, and labels of end-systole are refused.
 
 Source: W. Bai et al., JCMR 20:65, 2018; https://github.com/baiwenjia/ukbb_cardiac.
 """
@@ -25,6 +25,7 @@ from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.errors import ImageError, LabelError
 from napari_ssl.io.labels import check_grid, read_labels
 from napari_ssl.io.layouts.item import ImportItem, sanitise_id, split_of_folder
+from napari_ssl.io.phases import frames_of_picture
 from napari_ssl.io.reading import read_image
 
 __all__ = ["AORTA", "SHORT_AXIS", "PhaseLabels", "participant_folders", "scan_ukbb", "scan_ukbb_aorta"]
@@ -83,10 +84,7 @@ class PhaseLabels:
                 f"{path}: labels end-systole, and {SHORT_AXIS}_{name}.nii.gz, which tells its frame, is not beside it; "
                 f"add that file, or label the whole cine (label_{SHORT_AXIS}.nii.gz)"
             )
-        still = read_image(picture).data
-        equal = [
-            t for t, frame in enumerate(data) if still.shape[1:] == frame.shape and np.array_equal(frame, still[0])
-        ]
+        equal = frames_of_picture(picture, data)
         if len(equal) != 1:
             raise LabelError(
                 f"{picture}: equals {len(equal)} frames of {self.cine.name} {equal}, exactly one is needed to know "
@@ -161,6 +159,8 @@ def _items(folder: Path, view: str, split: object) -> list[ImportItem]:
             image_path=cine,
             label_paths=((None, labels),) if whole else (),
             drawn=PhaseLabels(cine=cine, phases=phases) if phases and not whole else None,
+            ed_frame=0 if stills["ED"].is_file() and not pictures["ED"].is_file() else None,
+            phase_pictures=tuple((p, picture) for p, picture in pictures.items() if picture.is_file()),
             **common,
         )
     ]
