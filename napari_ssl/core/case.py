@@ -10,10 +10,17 @@ from typing import Any
 
 from napari_ssl.errors import GeometryError, StudyError
 
-__all__ = ["CASE_ID_PATTERN", "Case", "Split"]
+__all__ = ["CASE_ID_PATTERN", "Case", "Split", "is_device_name"]
 
 CASE_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,79}"
 """Identifiers become folder names: no separators, no leading dot, at most 80 characters."""
+
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
+
+
+def is_device_name(name: str) -> bool:
+    """Whether Windows takes a file's name for a device, whatever its suffix: ``NUL.txt``, ``com1``."""
+    return name.partition(".")[0].strip().lower() in _DEVICES
 
 
 class Split(StrEnum):

@@ -8,18 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
+from napari_ssl.core.case import is_device_name
 from napari_ssl.errors import StorageError, StudyError
 from napari_ssl.io.atomic import replacing, storage_error
 
 __all__ = ["inside", "is_device_name", "make_folder", "place_file", "relative_name", "storage_errors"]
-
-
-_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
-
-
-def is_device_name(name: str) -> bool:
-    """Whether Windows takes a file's name for a device, whatever its suffix: ``NUL.txt``, ``com1``."""
-    return name.partition(".")[0].strip().lower() in _DEVICES
 
 
 def inside(folder: Path, relative: str) -> Path:

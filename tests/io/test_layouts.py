@@ -406,16 +406,25 @@ def test_wrong_arguments_are_refused(tmp_path):
     ("text", "expected"),
     [
         ("patient001", "patient001"),
-        ("Müller, Jörg (2)", "M_ller_J_rg_2"),
+        ("Müller, Jörg (2)", "M_ller_J_rg_2-c5aab9"),
         ("../../etc/passwd", "etc_passwd"),
         (".hidden", "hidden"),
-        ("x" * 200, "x" * 80),
-        ("日本", "case"),
+        ("x" * 200, "x" * 73 + "-aa20c2"),
+        ("日本", "case-cf2abf"),
+        ("CON", "case_CON"),
+        ("nul.old", "case_nul.old"),
+        ("-rf", "rf"),
+        ("x" * 72 + "." * 20, "x" * 72),
     ],
 )
 def test_identifiers_are_made_fit_for_file_names(text, expected):
     assert sanitise_id(text) == expected
     assert re.fullmatch(CASE_ID_PATTERN, sanitise_id(text))
+
+
+def test_names_that_differ_in_letters_that_are_lost_stay_two():
+    names = ["Müller", "Möller", "患者", "病人", "患者1", "x" * 100, "x" * 101, "é" * 120, "\udcff"]
+    assert len({sanitise_id(name) for name in names}) == len(names)
 
 
 def test_item_refuses_an_identifier_that_is_not_fit(tmp_path):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_ssl.core.case import CASE_ID_PATTERN, Split
+from napari_ssl.core.case import CASE_ID_PATTERN, Split, is_device_name
 from napari_ssl.core.label_order import LabelOrder, LabelProposal
 from napari_ssl.errors import ImageError
 from napari_ssl.io.conversion import Body, Conversion, Drawn
 
 __all__ = ["ImportItem", "parse_split", "sanitise_id", "split_of_folder"]
 
+_LONGEST = 80
 _SPLIT_NAMES = {
     "train": Split.TRAIN,
     "training": Split.TRAIN,
@@ -74,10 +76,11 @@ class ImportItem:
 
     def __post_init__(self) -> None:
         for what in ("subject_id", "case_id"):
-            if not re.fullmatch(CASE_ID_PATTERN, getattr(self, what)):
+            value = getattr(self, what)
+            if not re.fullmatch(CASE_ID_PATTERN, value) or is_device_name(value):
                 raise ImageError(
-                    f"{self.image_path}: {what} {getattr(self, what)!r} needs 1 to 80 letters, digits, '_', '-', '.', "
-                    "beginning with a letter or digit; rename the file"
+                    f"{self.image_path}: {what} {value!r} needs 1 to 80 letters, digits, '_', '-', '.', beginning with "
+                    "a letter or digit, and must not be a device of Windows (con, nul, com1, …); rename the file"
                 )
 
     @property
@@ -92,9 +95,17 @@ class ImportItem:
 
 
 def sanitise_id(text: str) -> str:
-    """Return an identifier made of `text`: other characters become ``_``, at most 80; ``"case"`` if nothing is left."""
-    cleaned = re.sub(r"[^A-Za-z0-9_.\-]+", "_", text).lstrip("_.-").rstrip("_.")[:80]
-    return cleaned or "case"
+    """Return an identifier made of `text`: other characters become ``_``, at most 80 are left.
+
+    Where letters or digits are lost, as of names in other scripts and of very long ones, a checksum of `text` keeps two
+    names apart that would become one: Müller and Möller.
+    """
+    cleaned = re.sub(r"[^A-Za-z0-9_.\-]+", "_", text).lstrip("_.-").rstrip("_.")
+    is_lossy = len(cleaned) > _LONGEST or not cleaned or any(c.isalnum() and not c.isascii() for c in text)
+    if is_lossy:
+        checksum = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+        cleaned = f"{cleaned[: _LONGEST - 7].rstrip('_.') or 'case'}-{checksum}"
+    return f"case_{cleaned}" if is_device_name(cleaned) else cleaned
 
 
 def parse_split(text: str, where: str) -> Split | None:
