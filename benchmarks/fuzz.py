@@ -23,6 +23,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fuzz"))
 
+if "NAPARI_SSL_GUIDED" in os.environ:  # before the readers are imported
+    import atheris
+
+    with atheris.instrument_imports(include=["napari_ssl"], enable_loader_override=False):
+        import fuzz_targets  # noqa: F401
 from fuzz_targets import TARGETS, Target, damaged
 
 from napari_ssl.errors import NapariSslError
@@ -115,13 +120,10 @@ def _all_guided(targets: list[Target], share: int, options: argparse.Namespace) 
 def _guided(target: Target, share: int, options: argparse.Namespace) -> subprocess.CompletedProcess[str]:
     import atheris
 
-    with atheris.instrument_imports(include=["napari_ssl"], enable_loader_override=False):
-        import napari_ssl.io.dicom.headers
-        import napari_ssl.io.images
-        import napari_ssl.io.layouts
-        import napari_ssl.study.settings  # noqa: F401
     folder = Path(tempfile.mkdtemp())
-    path = target.prepare(folder)
+    with atheris.instrument_imports(include=["napari_ssl", "tomllib", "pydicom"], enable_loader_override=False):
+        path = target.prepare(folder)
+        target.read(path)  # imports what it needs
     corpus = folder / "corpus"
     corpus.mkdir()
     (corpus / "whole").write_bytes(path.read_bytes())

@@ -12,6 +12,7 @@ import click
 
 from napari_ssl.commands.cohort_progress import cohort_teller
 from napari_ssl.commands.options import DEVICE, JSON, PREPROCESSING, SEED, STUDY, catching, names, report, say
+from napari_ssl.commands.resources import RESOURCES, as_resources
 from napari_ssl.commands.stopping import stop_on_signal
 from napari_ssl.core.case import Split
 from napari_ssl.core.catalogue import DEFAULT_STRATEGY, DEPLOYABLE, POLICIES, STRATEGIES, choose
@@ -84,6 +85,7 @@ EVALUATION_CRF = click.option(
 @click.option(
     "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Share every batch, one a GPU."
 )
+@RESOURCES
 @JSON
 @catching
 def train(
@@ -103,6 +105,7 @@ def train(
     device: str,
     processes: int,
     as_json: bool,
+    **needs: Any,
 ) -> None:
     """Train a model; it is a candidate until it is promoted (the first is promoted at once)."""
     from napari_ssl.rounds import training_spec
@@ -132,6 +135,7 @@ def train(
             processes=processes,
             labelled_only=names("--labelled", labelled),
             crf=crf,
+            resources=as_resources(**needs),
         )
 
     result = _run(study, make, as_json)
@@ -188,6 +192,7 @@ def _efficiency(summary: dict[str, Any]) -> list[str]:
     "--batch", "batch_size", type=click.IntRange(1, 100_000), default=250, show_default=True, help="Cases in a job."
 )
 @DEVICE
+@RESOURCES
 @JSON
 @catching
 def predict(
@@ -203,6 +208,7 @@ def predict(
     batch_size: int,
     device: str,
     as_json: bool,
+    **needs: Any,
 ) -> None:
     """Propose labels, confidence and volume curves, batch by batch, for as many cases as there are.
 
@@ -221,6 +227,7 @@ def predict(
         "memory_limit_mb": memory_limit or 0,
         "workers": workers,
         "device": device,
+        "resources": as_resources(**needs),
     }
     order = CohortOrder(cases=names("--cases", cases), settings=settings, batch_size=batch_size)
     with Study.open(study) as opened, stop_on_signal() as should_stop:

@@ -19,6 +19,7 @@ from napari_ssl.core.catalogue import (
 from napari_ssl.core.parameters import from_mapping
 from napari_ssl.core.preprocessing import changed_preprocessing
 from napari_ssl.core.quality import curve_kind
+from napari_ssl.core.resources import Resources
 from napari_ssl.core.training import (
     PredictionSpec,
     Preprocessing,
@@ -148,6 +149,7 @@ def training_spec(
     processes: int = 1,
     labelled_only: Sequence[str] | None = None,
     crf: bool = True,
+    resources: Resources | None = None,
 ) -> TrainingSpec:
     """Make the order for a training from what the study holds now.
 
@@ -169,6 +171,8 @@ def training_spec(
         For experiments: these cases alone keep their expert labels; the other training cases, be they labelled,
         accepted or corrected, count as unlabelled, and nothing begins with a promoted model that was taught with other
         labels than these.
+    resources : Resources, optional
+        What the job needs of the computer that does it.
 
     Raises
     ------
@@ -217,6 +221,7 @@ def training_spec(
         seed=seed,
         device=device,
         processes=processes,
+        resources=resources or Resources(),
         round=study.next_round(),
     )
 
@@ -242,6 +247,7 @@ def prediction_spec(
     workers: int = 1,
     part: tuple[int, int] | None = None,
     device: str = "auto",
+    resources: Resources | None = None,
 ) -> PredictionSpec:
     """Make the order to label cases: those named, or every training case that no person has labelled or decided.
 
@@ -277,6 +283,7 @@ def prediction_spec(
         qc=_scoring_reference(study),
         rule_limits=study.rule_limits.changed(),
         workers=workers,
+        resources=resources or Resources(),
         part=part,
         device=device,
         round=study.next_round(),

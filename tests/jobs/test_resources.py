@@ -164,3 +164,33 @@ def test_a_place_of_before_there_were_several_is_still_read(tmp_path, monkeypatc
     place.add_server(place.Server(**{**old, "address": "tls://other.lab:8786"}))
     assert [s.address for s in place.place_in_use().servers] == ["tls://gpu.lab:8786", "tls://other.lab:8786"]
     assert "BEGIN" not in place.place_name(place.place_in_use())
+
+
+def test_a_command_says_what_its_job_needs(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from cohort_study import make_study
+
+    from napari_ssl.jobs.spec import read_spec
+
+    monkeypatch.delenv("NAPARI_SSL_TEST_KINDS", raising=False)
+    monkeypatch.setenv(connection.ENGINE_FOLDER_VARIABLE, str(tmp_path / "home"))
+    with make_study(tmp_path, 1) as study:
+        words = [
+            "predict",
+            str(study.folder),
+            "--no-crf",
+            "--gpus",
+            "0",
+            "--memory",
+            "1.5",
+            "--cores",
+            "1",
+            "--hours",
+            "2",
+        ]
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+        (job,) = study.jobs()
+        asked = read_spec(study.job_folder(job.id)).resources
+    assert asked == Resources(gpus=0, memory_mb=1500, cores=1, hours=2)
+    assert CliRunner().invoke(main, ["train", str(tmp_path), "--gpus", "-1"]).exit_code == 2
