@@ -26,6 +26,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
+def _is_finite(values: Tensor) -> bool:
+    """Extremes are infinite or NaN where any value is; one pass, without a map of truth values."""
+    return bool(torch.isfinite(torch.stack(torch.aminmax(values))).all())
+
+
 def place(network: nn.Module, device: torch.device, dimensions: int) -> nn.Module:
     """Move a network to a device in the order of memory that suits it; in evaluation mode."""
     if dimensions == 2:
@@ -85,15 +90,16 @@ class Runner:
         """
         with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
             logits = self.network(batch)
-        if not torch.isfinite(logits).all() and self.device.type == "cuda":
-            logits = self.network(batch)  # half precision may overflow; single does not
-        if not torch.isfinite(logits).all():
+        # Class maps apart, as they are handed out, not interleaved as the network works.
+        logits = logits.float().contiguous(memory_format=torch.contiguous_format)
+        if not _is_finite(logits) and self.device.type == "cuda":
+            logits = self.network(batch).float().contiguous()  # half precision may overflow; single does not
+        if not _is_finite(logits):
             raise JobError(
                 "the network's values are not finite: its training has diverged; train it again with a lower learning "
                 "rate, or promote another model"
             )
-        # Class maps apart, as they are handed out, not interleaved as the network works.
-        return logits.float().contiguous(memory_format=torch.contiguous_format).softmax(dim=1)
+        return logits.softmax(dim=1)
 
     def respect_limit(self, smallest: str) -> None:
         """Halve the batch where the last one passed the run's memory limit.

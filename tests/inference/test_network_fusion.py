@@ -29,7 +29,7 @@ def test_a_folded_network_gives_the_same_with_fewer_passes(dimensions):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     fast = folded(network, dimensions)
     assert fast is not network
-    n_folded = sum("forward" in vars(m) for m in fast.modules())
+    n_folded = sum("forward" in vars(m) for m in fast.modules() if isinstance(m, _BatchNorm))
     assert n_folded == sum(isinstance(m, _BatchNorm) for m in network.modules()) > 5
     image = torch.rand(2, 1, *(24, 40, 32)[-dimensions:])
     with torch.inference_mode():
@@ -67,3 +67,27 @@ def test_networks_without_batch_normalisation_or_with_demands_pass_as_they_are()
     assert folded(plain, 2) is plain
     demanding = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).eval()
     assert folded(demanding, 2) is demanding
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("size", [(5, 8), (1, 1), (7, 4)])
+def test_doubling_by_a_convolution_at_the_old_size_is_exact(bias, size):
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1, bias=bias)
+    network = nn.Sequential(nn.Conv2d(1, 6, 1), layer).eval()
+    fast = folded(network, 2)
+    assert fast is not network and "forward" in vars(fast[1])
+    image = torch.rand(2, 1, *size).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        assert torch.allclose(fast(image), network(image), atol=1e-5)
+        assert fast(image).shape[-2:] == (2 * size[0], 2 * size[1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"output_padding": 0}, {"groups": 2}, {"kernel_size": 2, "padding": 0, "output_padding": 0}, {"out_channels": 16}],
+)
+def test_other_transposed_convolutions_stay(options):
+    settings = {"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1, **options}
+    network = nn.Sequential(nn.Conv2d(1, 6, 1), nn.ConvTranspose2d(6, **settings)).eval()
+    assert folded(network, 2) is network
