@@ -14,13 +14,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_ssl.errors import CatalogueError
-from napari_ssl.training.augment_geometry import mirrored, plane_grid, volume_grid
+from napari_ssl.training.augment_geometry import mirrored, nearest_in_plane, plane_grid, volume_grid
 from napari_ssl.training.augment_intensity import change_intensities, to_unit_range
 from napari_ssl.training.recipes import RECIPES, Recipe
 
 __all__ = ["RECIPES", "Recipe", "augment"]
 
 _WIDE = 3
+_EXACT_BELOW = 2**24
+"""Whole numbers that single precision tells apart."""
 
 
 def augment(images: Tensor, classes: Tensor, *, name: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -77,6 +79,9 @@ def _is_flat(recipe: Recipe) -> bool:
 
 def _sampled(images: Tensor, classes: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     moved = functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    n_pixels = (classes.shape[-2] + 2) * (classes.shape[-1] + 2)
+    if grid.ndim == 4 and n_pixels < _EXACT_BELOW and n_pixels * len(classes) < 2**31:
+        return moved, nearest_in_plane(classes, grid)
     labels = functional.grid_sample(
         classes.to(images.dtype), grid, mode="nearest", padding_mode="zeros", align_corners=False
     )

@@ -15,7 +15,15 @@ from torch.nn import functional
 from napari_ssl.training.augment_random import chosen, normal, uniform
 from napari_ssl.training.recipes import Recipe
 
-__all__ = ["cell_distortion", "mirrored", "plane_grid", "positions", "radial_factor", "volume_grid"]
+__all__ = [
+    "cell_distortion",
+    "mirrored",
+    "nearest_in_plane",
+    "plane_grid",
+    "positions",
+    "radial_factor",
+    "volume_grid",
+]
 
 _ELASTIC_NODES = 7
 _CELLS = 5  # per axis, as in Albumentations
@@ -104,7 +112,10 @@ def plane_grid(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Te
         grid[barrelled] = torch.lerp(middle, grid[barrelled], factor[:, None])
     bent = chosen(n, recipe.elastic_p, generator, device)
     if len(bent):
-        grid[bent] += _bending(len(bent), recipe.elastic_sd_px, (height, width), generator, device)
+        for i, bending in zip(
+            bent.tolist(), _bending(len(bent), recipe.elastic_sd_px, (height, width), generator, device), strict=True
+        ):
+            grid[i] += bending
     return grid.permute(0, 2, 3, 1)
 
 
@@ -141,6 +152,27 @@ def _bending(
         for size in size_yx
     )
     return along_y @ nodes.to(device) @ along_x.T
+
+
+def nearest_in_plane(classes: Tensor, grid: Tensor) -> Tensor:
+    """What `grid_sample` takes from ``(B, M, Y, X)`` by nearest neighbour, 0 outside; the type stays, in half the time.
+
+    Parameters
+    ----------
+    grid : Tensor (B, Y, X, 2)
+        Positions from −1 to 1.
+    """
+    n, _, height, width = classes.shape
+    x, y = (
+        grid[..., axis].mul(size / 2).add_((size - 1) / 2).round_().clamp_(-1, size)
+        for axis, size in ((0, width), (1, height))
+    )
+    index = torch.add(x, y, alpha=width + 2).add_(width + 3).int()  # into the map with a border of background
+    bordered = functional.pad(classes, (1, 1, 1, 1)).transpose(0, 1).flatten(1)
+    first = torch.arange(n, device=grid.device, dtype=torch.int32) * ((height + 2) * (width + 2))
+    index += first[:, None, None]
+    taken = [of_channel.index_select(0, index.flatten()).reshape(index.shape) for of_channel in bordered]
+    return torch.stack(taken, dim=1)
 
 
 def volume_grid(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:

@@ -40,7 +40,7 @@ def change_intensities(images: Tensor, recipe: Recipe, generator: torch.Generato
     picked = chosen(n, recipe.gamma_p, generator, device)
     if len(picked):
         exponent = per_sample(len(picked), 0.7, 1.5, generator, device)
-        images[picked] = images[picked].clamp(0, 1) ** exponent
+        images[picked] = images[picked].clamp_(0, 1).log_().mul_(exponent).exp_()  # a power, in half its time
     picked = chosen(n, recipe.contrast_p, generator, device)
     if len(picked):
         part = images[picked]
@@ -70,13 +70,20 @@ def _noise(images: Tensor, probability: float, generator: torch.Generator) -> Te
 def _blur(images: Tensor, sigma_px: float) -> Tensor:
     """Gaussian blur of ``(B, C, Y, X)``, reflected at the border."""
     radius = max(1, math.ceil(2.5 * sigma_px))
-    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (offsets / sigma_px) ** 2)
-    kernel = kernel / kernel.sum()
-    n, channels, height, width = images.shape
-    flat = functional.pad(images.reshape(n * channels, 1, height, width), (radius,) * 4, mode="reflect")
-    flat = functional.conv2d(flat, kernel[None, None, None, :])
-    return functional.conv2d(flat, kernel[None, None, :, None]).reshape(images.shape)
+    kernel = [math.exp(-0.5 * (offset / sigma_px) ** 2) for offset in range(radius + 1)]
+    total = kernel[0] + 2 * sum(kernel[1:])
+    height, width = images.shape[-2:]
+    # Sums of shifted pictures: torch's convolution of a single channel takes four times as long.
+    padded = functional.pad(images, (radius,) * 4, mode="reflect")
+    rows = padded.narrow(-1, radius, width) * (kernel[0] / total)
+    for offset in range(1, radius + 1):
+        for start in (radius - offset, radius + offset):
+            rows.add_(padded.narrow(-1, start, width), alpha=kernel[offset] / total)
+    blurred = rows.narrow(-2, radius, height) * (kernel[0] / total)
+    for offset in range(1, radius + 1):
+        for start in (radius - offset, radius + offset):
+            blurred.add_(rows.narrow(-2, start, height), alpha=kernel[offset] / total)
+    return blurred
 
 
 def _low_resolution(images: Tensor, scale: float) -> Tensor:

@@ -9,6 +9,7 @@ from napari_ssl.training.augment import augment
 from napari_ssl.training.augment_geometry import (
     cell_distortion,
     mirrored,
+    nearest_in_plane,
     plane_grid,
     positions,
     radial_factor,
@@ -134,3 +135,16 @@ def test_labels_follow_volumes(name, size):
     assert float(overlap.min()) > 0.88 and labels.dtype == torch.uint8
     again = augment(images, classes, name=name, generator=_generator(5))
     assert torch.equal(moved, again[0]) and torch.equal(labels, again[1])
+
+
+@pytest.mark.parametrize("size", [(24, 24), (17, 30)])
+def test_labels_are_taken_from_where_grid_sample_takes_them(size):
+    generator = torch.Generator().manual_seed(3)
+    classes = torch.randint(0, 5, (4, 3, *size), generator=generator).to(torch.uint8)
+    grid = torch.rand((4, *size, 2), generator=generator) * 2.6 - 1.3
+    expected = torch.nn.functional.grid_sample(
+        classes.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
+    )
+    taken = nearest_in_plane(classes, grid)
+    assert taken.dtype == torch.uint8
+    assert torch.equal(taken, expected.to(torch.uint8))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from napari_ssl.training.augment import augment
-from napari_ssl.training.augment_intensity import change_intensities, to_unit_range
+from napari_ssl.training.augment_intensity import _blur, change_intensities, to_unit_range
 from napari_ssl.training.recipes import Recipe
 
 
@@ -51,3 +54,22 @@ def test_contrast_keeps_the_mean_of_a_volume():
     changed = change_intensities(images.clone(), Recipe(contrast_p=1), _generator())
     assert torch.allclose(changed.mean(dim=(1, 2, 3)), images.mean(dim=(1, 2, 3)), atol=1e-5)
     assert not torch.allclose(changed, images, atol=1e-2)
+
+
+def test_blur_is_the_gaussians_with_reflected_borders():
+    scipy = pytest.importorskip("scipy.ndimage")
+    images = torch.rand(2, 3, 20, 26, generator=_generator())
+    for sigma in (0.5, 0.9, 1.5):
+        radius = max(1, math.ceil(2.5 * sigma))
+        expected = scipy.gaussian_filter(images.numpy(), (0, 0, sigma, sigma), mode="mirror", radius=radius)
+        assert torch.allclose(_blur(images, sigma), torch.from_numpy(expected), atol=1e-5)
+
+
+def test_gamma_is_a_power_within_the_range_and_keeps_its_ends():
+    images = torch.linspace(-0.2, 1.2, 64).reshape(1, 1, 8, 8).repeat(16, 1, 1, 1)
+    changed = change_intensities(images.clone(), Recipe(gamma_p=1), _generator())
+    middle = (images[0] > 0.05) & (images[0] < 0.95)
+    exponents = torch.stack([(c[middle].log() / i[middle].log()) for c, i in zip(changed, images, strict=True)])
+    assert torch.allclose(exponents, exponents[:, :1].expand_as(exponents), rtol=1e-4)
+    assert 0.7 <= float(exponents.min()) < 0.9 < 1.2 < float(exponents.max()) <= 1.5
+    assert not changed[images < 0].any() and (changed[images > 1] == 1).all()
