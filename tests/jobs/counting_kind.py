@@ -17,6 +17,10 @@ class StoppedByRequest(Exception):  # noqa: N818
     pass
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch's, which this kind does not import."""
+
+
 class ParkedForReview(Exception):  # noqa: N818
     def __init__(self, message, case_ids):
         super().__init__(message)
@@ -41,6 +45,11 @@ def execute(spec, run_folder: Path, emit, should_stop) -> dict:
             time.sleep(60)
         time.sleep(orders["step_s"])
         state = {"n": state["n"] + 1, "sum": state["sum"] * 3 % 10007 + state["n"]}
+        if state["n"] == orders.get("full_at") and (run_folder / "disk is full").exists():
+            raise OSError(28, "No space left on device", str(path))
+        if state["n"] == orders.get("memory_at") and not (run_folder / "told").exists():
+            (run_folder / "told").touch()
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(state))
         os.replace(temporary, path)
