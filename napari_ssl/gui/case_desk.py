@@ -62,6 +62,11 @@ class CaseDesk(EditDesk):
         self.canvas.blank()
         return self.close_editing()
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a case is being read to be shown."""
+        return self._wanted is not None
+
     def open_case(self, case_id: str, *, segmentation_id: int | None = None) -> None:
         """Show a case; what was painted on the one before stays in its journal."""
         self.leave_case()

@@ -25,6 +25,7 @@ from napari_ssl.gui.background import BackgroundTask
 from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.engine_place import PlaceForm
 from napari_ssl.gui.engine_texts import details_text, job_cells
+from napari_ssl.gui.labelling_workers import WorkersForm
 from napari_ssl.jobs.details import JobDetails, job_details
 from napari_ssl.study.study import Study
 
@@ -80,6 +81,9 @@ class EngineDialog(QDialog):
         self.message.hide()
         self.place.told.connect(self._say)
         column.addWidget(self.place)
+        self.workers = WorkersForm(self)
+        self.workers.told.connect(self._say)
+        column.addWidget(self.workers)
         column.addWidget(self.message)
 
     def _say(self, text: str) -> None:

@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, 
 
 from napari_ssl.core.job import Event, EventKind, Job, JobKind, JobState
 from napari_ssl.gui.bridge import JobBridge
-from napari_ssl.gui.run_progress import duration_text
+from napari_ssl.gui.left_out_cases import LeftOutCases
+from napari_ssl.gui.run_progress import progress_text
 from napari_ssl.gui.theme import muted_label
 
 __all__ = ["LabellingRun"]
@@ -18,6 +19,8 @@ __all__ = ["LabellingRun"]
 
 class LabellingRun(QWidget):
     """Submits such a job, or finds one that runs already, and follows it; hidden while there is none.
+
+    Cases that it leaves out are listed in `left_out`, which its owner places, and stay there until the next job.
 
     Parameters
     ----------
@@ -46,6 +49,7 @@ class LabellingRun(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.text = muted_label()
+        self.left_out = LeftOutCases()
         self.stop_button = QPushButton("Stop")
         self.stop_button.clicked.connect(self._stop)
         row = QHBoxLayout()
@@ -73,6 +77,7 @@ class LabellingRun(QWidget):
             self._bridge.close()
             self._bridge.deleteLater()
         self._bridge, self._job, self._submitting, self._looked = bridge, None, False, False
+        self.left_out.clear()
         if bridge is not None:
             bridge.jobs_changed.connect(self._take_jobs)
             bridge.events_arrived.connect(self._take_events)
@@ -99,6 +104,7 @@ class LabellingRun(QWidget):
         if self._bridge is None:  # word of a study that was closed meanwhile; its jobs go on
             return
         self._submitting, self._job, self._asked_to_stop = False, job, False
+        self.left_out.clear()
         self.text.setText("Waits for the engine…")
         self._bridge.watch(job.id)
         self._refresh()
@@ -131,16 +137,18 @@ class LabellingRun(QWidget):
     def _take_events(self, job_id: str, events: list[Event]) -> None:
         if self._job is None or self._job.id != job_id:
             return
+        left_out: dict[str, str] = {}
         for event in events:
             if event.kind is EventKind.PROGRESS:
                 self.bar.setValue(round(1000 * float(event.data.get("fraction") or 0.0)))
-                left = event.data.get("seconds_left")
-                more = f" · about {duration_text(left)} left" if left is not None else ""
                 if not self._asked_to_stop:
-                    step = str(event.data.get("step", ""))
-                    self.text.setText(step[:1].upper() + step[1:] + more)
+                    self.text.setText(progress_text(event.data))
+            elif event.kind is EventKind.NOTICE and "left_out" in event.data:
+                left_out[str(event.data["case_id"])] = str(event.data["left_out"])
             elif event.kind is EventKind.NOTICE:
                 self.noticed.emit(str(event.data.get("message", "")))
+        if left_out:
+            self.left_out.add(left_out)
 
     def _refuse(self, action: str, text: str) -> None:
         if action in ("submit", "resume"):

@@ -24,6 +24,7 @@ from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.import_model import ImportModelButton
 from napari_ssl.gui.labelling_run import LabellingRun
+from napari_ssl.gui.labelling_workers import labelling_workers
 from napari_ssl.gui.model_comparison import ModelComparison
 from napari_ssl.gui.model_list import ModelList
 from napari_ssl.gui.model_rows import provenance
@@ -48,7 +49,7 @@ class ModelsPanel(QWidget):
     `model_promoted` carries the model that proposes labels from now on. `relabel_requested` follows the click on
     "Relabel"; the panel itself submits the prediction, shows how far it is and emits `relabelled` when the labels are
     in the study. `job_finished` follows the end of any job of this panel, `case_chosen` the wish to see a case under
-    two models, old and new.
+    two models, old and new, `left_out_chosen` the wish to see one that could not be labelled.
     """
 
     model_promoted = Signal(str)
@@ -56,6 +57,7 @@ class ModelsPanel(QWidget):
     relabelled = Signal(str)
     job_finished = Signal(str)
     case_chosen = Signal(str, str, str)
+    left_out_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -118,6 +120,7 @@ class ModelsPanel(QWidget):
         column.addWidget(self.second_opinion)
         column.addWidget(self.import_model)
         column.addWidget(self.jobs)
+        column.addWidget(self.jobs.left_out)
         column.addWidget(heading("Compare"))
         column.addWidget(self.comparison)
         self.provenance_fold = Fold("Where the selected model comes from")
@@ -156,6 +159,8 @@ class ModelsPanel(QWidget):
         self.relabel_button.clicked.connect(self.relabel)
         self.evaluate_button.clicked.connect(self._evaluate)
         self.jobs.busy_changed.connect(self._refresh_buttons)
+        self.jobs.left_out.again_requested.connect(self._label)
+        self.jobs.left_out.case_chosen.connect(self.left_out_chosen)
         self.jobs.over.connect(self._job_over)
         self.jobs.refused.connect(self._show_failure)
         self.jobs.noticed.connect(self.banner.show_message)
@@ -246,6 +251,7 @@ class ModelsPanel(QWidget):
         self.rollback_button.setEnabled(writable and self._promoted() is not None and len(self._models) > 1)
         self.evaluate_button.setEnabled(writable and model is not None and not busy)
         self.relabel_button.setEnabled(writable and self._promoted() is not None and not busy)
+        self.jobs.left_out.set_can_try(self.relabel_button.isEnabled())
 
     def _ask(self, question: str, confirm: str, work: Callable[[], Any]) -> None:
         self._after_yes = work
@@ -303,14 +309,17 @@ class ModelsPanel(QWidget):
 
     def relabel(self) -> None:
         """Let the promoted model label the remaining cases in the background."""
-        if not self.relabel_button.isEnabled():
-            return
-        study, ensemble = self._study, self.second_opinion.model_ids
+        if self.relabel_button.isEnabled():
+            self._label(None)
+
+    def _label(self, cases: list[str] | None) -> None:
+        """Label these cases, or all that no person has labelled or decided."""
+        study, ensemble, workers = self._study, self.second_opinion.model_ids, labelling_workers()
 
         def make_spec() -> PredictionSpec:
             from napari_ssl import rounds
 
-            return rounds.prediction_spec(study, ensemble=ensemble)
+            return rounds.prediction_spec(study, cases=cases, ensemble=ensemble, workers=workers)
 
         self.banner.clear()
         self.jobs.submit("Relabelling", make_spec)

@@ -84,6 +84,7 @@ class QueuePanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.model = QueueModel(self)
+        self._is_first_page = False
         self.search = QLineEdit()
         self.search.setPlaceholderText("Filter: words, state:todo, reader:none …")
         self.search.setAccessibleName("Filter of the queue")
@@ -181,8 +182,9 @@ class QueuePanel(QWidget):
 
     # -- content -------------------------------------------------------------------------------------------------
 
-    def set_rows(self, rows: Sequence[QueueRow]) -> None:
-        """Show rows, keeping filter, order, position and the marked case."""
+    def set_rows(self, rows: Sequence[QueueRow], *, is_first_page: bool = False) -> None:
+        """Show rows, keeping filter, order, position and the marked case; of a first page more are still to come."""
+        self._is_first_page = is_first_page
         position = self.table.verticalScrollBar().value()
         self.model.set_rows(rows)
         self.table.verticalScrollBar().setValue(position)
@@ -271,6 +273,8 @@ class QueuePanel(QWidget):
 
     def _count(self) -> None:
         lines = [_counts(self.model.all_rows, len(self.model.rows))]
+        if self._is_first_page:
+            lines = [f"The {len(self.model.all_rows):,} least confident cases; the others are being read…"]
         if self.audit.isChecked() and self.model.all_rows:
             lines.append(_audit_text(self.model.all_rows))
         self.counts.setText("\n".join(lines))

@@ -24,9 +24,11 @@ from napari_ssl.review.audit_draw import draw_ahead
 from napari_ssl.study.queue_rows import QueueRow
 from napari_ssl.study.study import Study
 
-__all__ = ["Reviewer"]
+__all__ = ["FIRST_PAGE", "Reviewer"]
 
 _POLL_MS = 5000
+FIRST_PAGE = 200
+"""Rows of the queue that are shown before all are read."""
 
 
 class Reviewer(CaseDesk):
@@ -35,6 +37,8 @@ class Reviewer(CaseDesk):
     Signals
     -------
     rows_read : list of QueueRow
+    first_rows_read : list of QueueRow
+        The least confident cases of a large study, while all rows are being read for the first time.
     curves_measured : LoadedCase
         ED or ES was moved.
     saving_changed : none
@@ -44,6 +48,7 @@ class Reviewer(CaseDesk):
     """
 
     rows_read = Signal(object)
+    first_rows_read = Signal(object)
     curves_measured = Signal(object)
     saving_changed = Signal()
     decided = Signal(str, object)
@@ -54,6 +59,7 @@ class Reviewer(CaseDesk):
         super().__init__(canvas, study, reader, navigator, parent)
         self.saver = WorkQueue(parent=self)
         self._stamp: tuple = ()
+        self._knows_rows = False
         self._unsaved: dict[str, str] = {}
         self._poll = QTimer(self)
         self._poll.timeout.connect(self._look_for_changes)
@@ -250,6 +256,7 @@ class Reviewer(CaseDesk):
         """
 
         def done(rows) -> None:
+            self._knows_rows = True
             if not self._saving:
                 self.rows_read.emit(rows)
             if then is not None:
@@ -260,11 +267,21 @@ class Reviewer(CaseDesk):
             draw_ahead(row.case_id for row in rows)
             return rows
 
+        if not self._knows_rows:
+            self.saver.run(self._first_rows, self._take_first_rows, lambda _error: None)  # that all fail is told below
         self.saver.run(
             work,
             done,
             lambda error: self.message.emit(f"The queue cannot be read. {in_words(error)}", "error", ()),
         )
+
+    def _first_rows(self) -> list[QueueRow]:
+        return self.study.first_queue_rows(self.reader, FIRST_PAGE)
+
+    def _take_first_rows(self, rows: list[QueueRow]) -> None:
+        """Pass on the page of a study so large that all its rows take seconds; a small one's come at once."""
+        if not self._knows_rows and len(rows) == FIRST_PAGE:
+            self.first_rows_read.emit(rows)
 
     def _look_for_changes(self) -> None:
         """Notice what other processes did: imports, predictions, other readers."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from napari_ssl.core.job import Event, EventKind
 
-__all__ = ["RunProgress", "duration_text"]
+__all__ = ["RunProgress", "duration_text", "progress_text"]
 
 
 def duration_text(seconds: float) -> str:
@@ -18,6 +19,18 @@ def duration_text(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def progress_text(data: Mapping[str, Any]) -> str:
+    """Return what a labelling tells: step, cases left out, cases an hour, time left."""
+    parts = [_sentence(str(data.get("step", "")))]
+    if data.get("n_failed") and "left out" not in parts[0]:
+        parts.append(f"{int(data['n_failed']):,} left out")
+    if data.get("cases_per_hour"):
+        parts.append(f"{float(data['cases_per_hour']):,.0f} cases an hour")
+    if data.get("seconds_left") is not None:
+        parts.append(f"about {duration_text(data['seconds_left'])} left")
+    return " · ".join(parts)
 
 
 def _sentence(text: str) -> str:

@@ -18,6 +18,7 @@ from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.engine_button import jobs_button
 from napari_ssl.gui.selection_preview import explain, rule_of
+from napari_ssl.gui.training_processes import gpus_to_share
 from napari_ssl.gui.training_run import TrainingRun
 from napari_ssl.gui.training_setup import TrainingOrder, TrainingSetup
 from napari_ssl.study.queue_rows import QueueRow
@@ -122,17 +123,19 @@ class TrainingPanel(QWidget):
             from napari_ssl import rounds
 
             classifier = study.classifier(curve_kind(study.label_scheme)) if _has_curves(study) else None
-            return rounds.count_training_set(study), study.queue_rows(), classifier, _start_of(study)
+            found = rounds.count_training_set(study), study.queue_rows(), classifier, _start_of(study)
+            return (*found, gpus_to_share())
 
         self._counting.start(count)
 
-    def _show_counts(self, found: tuple[Any, list[QueueRow], QcClassifier | None, StartModel | None]) -> None:
-        counts, self._rows, self._classifier, start = found
+    def _show_counts(self, found: tuple[Any, list[QueueRow], QcClassifier | None, StartModel | None, int]) -> None:
+        counts, self._rows, self._classifier, start, n_gpus = found
         self.setup.set_facts(
             dimensions=self._study.preprocessing.dimensions,
             has_classifier=self._classifier is not None,
             preprocessing=self._study.preprocessing,
             start=start,
+            n_gpus=n_gpus,
         )
         self.setup.show_counts(counts)
 
@@ -181,6 +184,7 @@ class TrainingPanel(QWidget):
                 policy=order.policy,
                 policy_parameters=dict(order.policy_parameters),
                 device=order.device,
+                processes=order.processes,
             )
 
         self.banner.clear()

@@ -22,6 +22,7 @@ from napari_ssl.core.catalogue import (
 from napari_ssl.core.training import Preprocessing, StartModel
 from napari_ssl.gui.parameter_form import ParameterForm
 from napari_ssl.gui.theme import WheelGuard, heading, muted_label, set_margins, wrapped_label
+from napari_ssl.gui.training_processes import ProcessesForm
 from napari_ssl.gui.training_start import begins_with
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class TrainingOrder:
     policy: str = "accept-all"
     policy_parameters: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
+    processes: int = 1
 
 
 def main_parameters(entry: StrategyEntry) -> tuple[str, ...]:
@@ -91,6 +93,7 @@ class TrainingSetup(QWidget):
         self.preset = _combo([])
         self.policy = _combo([(POLICIES[n].title, n) for n in _WINDOW_POLICIES])
         self.device = _combo([("Automatic", "auto"), ("Processor (CPU)", "cpu"), ("Graphics card (CUDA)", "cuda")])
+        self.processes = ProcessesForm()
         self.form = ParameterForm()
         self.network_form = ParameterForm("Network")
         self.sentence = wrapped_label()
@@ -150,6 +153,7 @@ class TrainingSetup(QWidget):
         place = QFormLayout()
         place.addRow("Compute on", self.device)
         column.addLayout(place)
+        column.addWidget(self.processes)
         column.addStretch(1)
 
     def _build_counts(self) -> QGridLayout:
@@ -231,7 +235,8 @@ class TrainingSetup(QWidget):
             network_overrides=self.network_form.overrides(),
             policy=self.policy.currentData() if self.entry.uses_unlabelled else "accept-all",
             policy_parameters=self.policy_form.overrides() if self.entry.uses_unlabelled else {},
-            device=self.device.currentData(),
+            device=self.processes.device_for(self.device.currentData()),
+            processes=self.processes.number_for(self.device.currentData()),
         )
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -306,6 +311,7 @@ class TrainingSetup(QWidget):
         has_classifier: bool,
         preprocessing: Preprocessing | None = None,
         start: StartModel | None = None,
+        n_gpus: int = 0,
     ) -> None:
         """Tell what the study has.
 
@@ -317,7 +323,10 @@ class TrainingSetup(QWidget):
             Whether it has a QC classifier.
         preprocessing : Preprocessing, optional
             The study's, and `start`, its promoted model: what a training begins with is said.
+        n_gpus : int
+            Graphics cards that may share a training.
         """
+        self.processes.set_most(n_gpus)
         self._dimensions, self._has_classifier = dimensions, has_classifier
         self._preprocessing, self._start = preprocessing, start
         self._refresh_start()

@@ -50,6 +50,7 @@ class JudgingActions(StudyActions):
         self.review.reasons_clicked.connect(self.ask_reasons)
         self.review.tour_clicked.connect(self.start_tour)
         self.models.case_chosen.connect(self.show_compared)
+        self.models.left_out_chosen.connect(self._open_from_queue)
 
     def _judging_actions(self) -> dict[str, Any]:
         tabs = (self.review, self.rating, self.training, self.models, self.quality)

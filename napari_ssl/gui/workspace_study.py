@@ -115,6 +115,7 @@ class StudyActions(RatingActions):
         reviewer.unreadable.connect(self._unreadable)
         reviewer.message.connect(lambda text, kind, actions: self.banner.show_message(text, kind=kind, actions=actions))
         reviewer.rows_read.connect(self._take_rows)
+        reviewer.first_rows_read.connect(self._take_first_rows)
         reviewer.edited.connect(self._edited)
         reviewer.curves_measured.connect(self._show_curves)
         reviewer.saving_changed.connect(self._show_edits)
@@ -171,6 +172,13 @@ class StudyActions(RatingActions):
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.show()
 
+    def _take_first_rows(self, rows: list) -> None:
+        """Begin with the least confident cases; the case of last time may be among the others."""
+        self.queue.set_rows(rows, is_first_page=True)
+        last = self.reviewer.memory.last
+        if last is None or self.queue.model.row_by_id(last) is not None:
+            self._open_first()
+
     def _take_rows(self, rows: list) -> None:
         self.queue.set_rows(rows)
         loaded = self.reviewer.session.loaded
@@ -198,7 +206,7 @@ class StudyActions(RatingActions):
 
     def _open_first(self) -> None:
         """Open the first case to do, or say what the study needs."""
-        if self.reviewer.session.loaded is not None:
+        if self.reviewer.session.loaded is not None or self.reviewer.is_opening:
             return
         rows = self.queue.model.all_rows
         if not rows:

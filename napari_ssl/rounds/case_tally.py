@@ -43,6 +43,8 @@ class CaseTally:
             data = {
                 "message": f"{case_id} was left out: {self.failed[case_id]}",
                 "traceback": document.get("traceback", ""),
+                "case_id": case_id,
+                "left_out": self.failed[case_id],
             }
             self._emit(Event(kind=EventKind.NOTICE, data=data))
         n, of = len(self.done) + len(self.failed), len(self._spec.items)
@@ -55,6 +57,7 @@ class CaseTally:
                     "fraction": n / of,
                     "n_done": n,
                     "n_failed": len(self.failed),
+                    "cases_per_hour": 3600 / max(seconds, 1e-6),
                     "seconds_left": seconds * (of - n),
                 },
             )

@@ -279,3 +279,12 @@ def test_a_network_for_other_images_keeps_the_start_closed(qtbot, panel, study, 
     flat = next(n for n, e in NETWORKS.items() if e.dimensions == (2,))
     choose(panel.setup.network, flat)
     assert "takes 2D images" in panel.setup.reason.text() and not panel.setup.start_button.isEnabled()
+
+
+def test_several_graphics_cards_go_into_the_order(qtbot, panel, study, runner, monkeypatch):
+    monkeypatch.setenv("NAPARI_SSL_GPUS", "2")
+    show(qtbot, panel, study, runner)
+    assert not panel.setup.processes.isHidden()
+    panel.setup.processes.number.setValue(2)
+    start(qtbot, panel, runner)
+    assert (runner.specs[-1].processes, runner.specs[-1].device) == (2, "cuda")
