@@ -121,7 +121,7 @@ def _guided(target: Target, share: int, options: argparse.Namespace) -> subproce
     import atheris
 
     folder = Path(tempfile.mkdtemp())
-    with atheris.instrument_imports(include=["napari_ssl", "tomllib", "pydicom"], enable_loader_override=False):
+    with atheris.instrument_imports(include=["napari_ssl"], enable_loader_override=False):
         path = target.prepare(folder)
         target.read(path)  # imports what it needs
     corpus = folder / "corpus"

@@ -28,8 +28,8 @@ def choose_channel(channels: dict[str, str], wanted: str | None, where: Path) ->
     ImageError
         Several channels and none named, or one that is not there.
     """
-    if odd := next((number for number in channels if not (number.isdecimal() and len(number) <= 4)), None):
-        raise ImageError(f"{where}: numbers a channel {odd!r:.40}; channels are numbered from 0, correct it")
+    if odd := [number for number in channels if not (number.isdecimal() and len(number) <= 4)]:
+        raise ImageError(f"{where}: numbers a channel {odd[0]!r:.40}; channels are numbered from 0, correct it")
     known = ", ".join(f"{number}={name}" for number, name in channels.items())
     if wanted is None:
         if len(channels) == 1:

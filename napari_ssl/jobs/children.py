@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +19,9 @@ from napari_ssl.jobs.spec import read_spec
 
 __all__ = ["LOG_FILE", "Child", "LocalChild", "ask_servers", "start_child"]
 
+_choosing = threading.Lock()
+_mine: Counter[str] = Counter()
+"""Address of a server → attempts that this process has there."""
 _SERVER_FILE = ".server"
 """Which server had the attempt before: checkpoints lie there."""
 
@@ -107,19 +112,35 @@ def _at_a_server(servers: Sequence[Server], run_folder: Path, attempt: int, need
     mark = run_folder / _SERVER_FILE
     before = mark.read_text(encoding="utf-8") if mark.is_file() else ""
     told = ask_servers(servers)
+    with _choosing:
+        chosen, offer = _choose(told, needs, before)
+        _mine[chosen.address] += 1
+    try:
+        mark.write_text(chosen.address, encoding="utf-8")
+        return RemoteChild(
+            Connection(chosen),
+            run_folder,
+            attempt,
+            needs=resolved(needs, offer),
+            shared=chosen.shared,
+            where=f"at {chosen.address}",
+            on_close=lambda: _mine.subtract([chosen.address]),
+        )
+    except BaseException:
+        _mine.subtract([chosen.address])
+        raise
+
+
+def _choose(told: Mapping[Server, tuple[Offer, int]], needs: Resources, before: str) -> tuple[Server, Offer]:
+    """Return the server that had the run before, or else that with the most room; EngineError where none is able."""
     able = {s: o for s, (o, _) in told.items() if not lacking(resolved(needs, o), {s.address: o})}
     if not able:
         raise EngineError(lacking(needs, {s.address: o for s, (o, _) in told.items()}))
-    chosen = max(able, key=lambda s: (s.address == before, able[s].slots - told[s][1]))
-    mark.write_text(chosen.address, encoding="utf-8")
-    return RemoteChild(
-        Connection(chosen),
-        run_folder,
-        attempt,
-        needs=resolved(needs, able[chosen]),
-        shared=chosen.shared,
-        where=f"at {chosen.address}",
-    )
+    room = {
+        s: o.slots - max(told[s][1], _mine[s.address]) for s, o in able.items()
+    }  # what was just sent does not run yet
+    chosen = max(able, key=lambda s: (s.address == before, room[s]))
+    return chosen, able[chosen]
 
 
 def ask_servers(servers: Sequence[Server]) -> dict[Server, tuple[Offer, int]]:

@@ -12,8 +12,10 @@ removed when the cohort is through: the next order begins anew.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.training import PredictionSpec
 from napari_ssl.errors import JobError
 from napari_ssl.io.atomic import storage_error
+from napari_ssl.jobs.batches import label_batches
 from napari_ssl.jobs.foreground import run_here
 from napari_ssl.rounds import cases_to_label, prediction_spec
 from napari_ssl.study.study import Study
@@ -62,6 +65,7 @@ class Ledger:
         self.done: set[str] = set()
         self.failed: dict[str, str] = {}
         self.begun: list[str] = []
+        self.sizes: list[int] = []
         self._read()
 
     def _read(self) -> None:
@@ -79,14 +83,22 @@ class Ledger:
     def _take(self, entry: Mapping[str, Any]) -> None:
         if "begin" in entry:
             self.begun = [str(case_id) for case_id in entry["begin"]]
+            self.sizes = [int(size) for size in entry.get("sizes", [len(self.begun)])]
         elif "done" in entry:
             self.done.update(map(str, entry["done"]))
             self.failed.update({str(k): str(v) for k, v in entry["failed"].items()})
-            self.begun = []
+            self.begun, self.sizes = [], []
 
-    def begin(self, case_ids: Sequence[str]) -> None:
-        """A batch is about to start; StorageError when that cannot be written."""
-        self._append({"begin": list(case_ids)})
+    @property
+    def under_way(self) -> list[list[str]]:
+        """Batches that were begun and are not done, without cases that are."""
+        cases, over = iter(self.begun), self.done | self.failed.keys()
+        batches = [[c for c in itertools.islice(cases, size) if c not in over] for size in self.sizes]
+        return [batch for batch in batches if batch]
+
+    def begin(self, *batches: Sequence[str]) -> None:
+        """Batches are about to start, or are still under way; StorageError when that cannot be written."""
+        self._append({"begin": [c for batch in batches for c in batch], "sizes": [len(b) for b in batches]})
 
     def end(self, done: Sequence[str], failed: Mapping[str, str]) -> None:
         """The batch that was begun last is in the study."""
@@ -135,9 +147,10 @@ def label_cohort(study: Study, order: CohortOrder, emit: Emit, should_stop: Shou
     cohort = _Cohort(study, order, ledger, emit, n_cases=len(known) + len(waiting), model_id=probe.model.model_id)
     if known:
         emit(_notice(f"going on: {len(known):,} of {cohort.n_cases:,} cases were done before"))
-    batches = _batches(waiting, [n for n in ledger.begun if n in waiting], order.batch_size)
-    for number, batch in enumerate(batches, start=1):
-        cohort.label(batch, (number, len(batches)), should_stop)
+    open_cases = set(waiting)
+    begun = [kept for batch in ledger.under_way if (kept := [n for n in batch if n in open_cases])]
+    batches = _batches(waiting, begun, order.batch_size)
+    label_batches(batches, cohort.label, ledger, should_stop)
     result = cohort.result()
     ledger.remove()
     if not result["cases"]:
@@ -152,10 +165,10 @@ def _key(probe: PredictionSpec, order: CohortOrder) -> str:
     return hashlib.sha256(f"{probe.settings_hash}\n{names}".encode()).hexdigest()[:16]
 
 
-def _batches(waiting: Sequence[str], begun: Sequence[str], size: int) -> list[tuple[str, ...]]:
-    """Cut what waits into batches; the one that was begun comes first and whole, so that its run is found again."""
-    first = [tuple(begun)] if begun else []
-    under_way = set(begun)
+def _batches(waiting: Sequence[str], begun: Sequence[Sequence[str]], size: int) -> list[tuple[str, ...]]:
+    """Cut what waits into batches; those that were begun come first and whole, so that their runs are found again."""
+    first = [tuple(batch) for batch in begun]
+    under_way = {case for batch in begun for case in batch}
     rest = [n for n in waiting if n not in under_way]
     return [*first, *(tuple(rest[n : n + size]) for n in range(0, len(rest), size))]
 
@@ -178,27 +191,37 @@ class _Cohort:
         self._last: dict[str, Any] = {"kind": "predict", "model_id": model_id}
         self._efficiencies: list[dict[str, Any]] = []
         self._over: list[str] = []
+        self._under_way: dict[int, tuple[int, int]] = {}
+        self._lock = threading.RLock()
 
     def label(self, batch: Sequence[str], part: tuple[int, int], should_stop: ShouldStop) -> None:
-        """Run one batch as a job and write it down."""
-        self._ledger.begin(batch)
-        spec = prediction_spec(self._study, cases=batch, part=part, **self._order.settings)
-        result = run_here(self._study, spec, self._tell, should_stop)
-        self._ledger.end(result["cases"], result["failed"])
-        self._n_ended += len(batch)
-        self._last = result
-        self._over += result["over_memory_limit"]
-        if result["efficiency"]:
-            self._efficiencies.append(result["efficiency"])
+        """Run one batch as a job and write it down; several may be under way in threads of their own."""
+        with self._lock:
+            spec = prediction_spec(self._study, cases=batch, part=part, **self._order.settings)
+        result = run_here(self._study, spec, lambda event: self._tell(part[0], event), should_stop)
+        with self._lock:
+            self._ledger.end(result["cases"], result["failed"])
+            self._under_way.pop(part[0], None)
+            self._n_ended += len(batch)
+            self._last = result
+            self._over += result["over_memory_limit"]
+            if result["efficiency"]:
+                self._efficiencies.append(result["efficiency"])
 
-    def _tell(self, event: Event) -> None:
-        """Pass a batch's event on; its progress becomes the cohort's."""
+    def _tell(self, number: int, event: Event) -> None:
+        """Pass an event of batch `number` on; its progress becomes the cohort's."""
+        with self._lock:
+            self._pass_on(number, event)
+
+    def _pass_on(self, number: int, event: Event) -> None:
         if event.kind is EventKind.PROGRESS and "n_done" in event.data:
-            n_done = self._n_ended + int(event.data["n_done"])
+            self._under_way[number] = int(event.data["n_done"]), int(event.data["n_failed"])
+            n_done = self._n_ended + sum(done for done, _ in self._under_way.values())
             if n_done < self.n_cases and time.monotonic() - self._told_at < _TELL_S:
                 return
             self._told_at = time.monotonic()
-            event = Event(kind=EventKind.PROGRESS, data=self._progress(n_done, int(event.data["n_failed"])))
+            n_failed = sum(failed for _, failed in self._under_way.values())
+            event = Event(kind=EventKind.PROGRESS, data=self._progress(n_done, n_failed))
         elif event.kind in (EventKind.STARTED, EventKind.RESULT) or "n_failed" in event.data:
             return
         self._emit(event)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +57,8 @@ class RemoteChild:
     shared : SharedFolder, optional
     where : str
         Name of the place, for people and to know it again.
+    on_close : callable
+        Called once, when it is let go of.
     """
 
     def __init__(
@@ -67,10 +70,11 @@ class RemoteChild:
         needs: Resources | None = None,
         shared: SharedFolder | None = None,
         where: str = "",
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._folder, self._attempt = run_folder, attempt
         self._ask, self._needs, self._shared, self._where = ask, needs or Resources(), shared, where
-        self.job = run_folder.name
+        self.job, self._on_close = run_folder.name, on_close
         self.returncode: int | None = None
         self._offset = 0
         self._mark = run_folder / ".remote"
@@ -216,3 +220,4 @@ class RemoteChild:
     def close(self) -> None:
         """Hang up."""
         self._ask.close()
+        self._on_close()

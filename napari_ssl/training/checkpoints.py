@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +50,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if hashlib.sha256(payload).digest() != digest:
             raise CheckpointError(f"{path}: damaged checkpoint (the checksum differs)")
         return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: cannot read the checkpoint ({error})") from error
+    except CheckpointError:
+        raise
+    except Exception as error:  # a pickle that was made up can make torch's reader raise anything
+        raise CheckpointError(f"{path}: cannot read the checkpoint ({type(error).__name__}: {error})") from error
 
 
 def latest_checkpoint(folder: Path) -> dict[str, Any] | None:

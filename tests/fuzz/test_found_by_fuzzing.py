@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from napari_ssl.errors import EngineError, ImageError, LabelError, SpecError, StudyError
+from napari_ssl.errors import CheckpointError, EngineError, ImageError, LabelError, SpecError, StudyError
 from napari_ssl.io.documents import read_document
 from napari_ssl.io.layouts import scan
 from napari_ssl.jobs import place
@@ -43,7 +43,7 @@ def test_a_name_that_no_file_can_have_is_refused(decathlon, name):
         scan(decathlon(training=[{"image": name}]), "msd")
 
 
-@pytest.mark.parametrize("number", ["0[", "-1", "9" * 5000, "x", "²"])
+@pytest.mark.parametrize("number", ["0[", "-1", "9" * 5000, "x", "²", ""])
 def test_a_channel_with_an_odd_number_is_refused(decathlon, number):
     with pytest.raises(ImageError, match="numbered from 0"):
         scan(decathlon(modality={number: "MRI"}), "msd")
@@ -85,3 +85,19 @@ def test_a_journal_that_is_nested_too_deep_is_refused_in_words(tmp_path):
     journal._file.path.write_text(DEEP + "\n")
     with pytest.raises(StudyError, match="cannot be read"):
         journal.replay(labels)
+
+
+@pytest.mark.parametrize("content", [b"q\0", b"\x86", b"\x85", b"Q", b"a", b"0", b"u", b"\x80\x02]q\0R."])
+def test_a_pickle_that_makes_the_reader_stumble_is_refused_in_words(tmp_path, content):
+    pytest.importorskip("torch")
+    import hashlib
+
+    from napari_ssl.networks.foreign_weights import read_foreign_weights
+    from napari_ssl.training.checkpoints import read_checkpoint
+
+    with pytest.raises(CheckpointError, match=r"weights\.pt holds no plain tensors"):
+        read_foreign_weights(content, "weights.pt", "here")
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(content + hashlib.sha256(content).digest())
+    with pytest.raises(CheckpointError, match="cannot read the checkpoint"):
+        read_checkpoint(path)
