@@ -1,12 +1,10 @@
-"""What training costs: augmentation, and the loop's share of a step, beside a plain MONAI pipeline in the same run.
-
-The MONAI pipeline is the usual script, with the same network, batch and loss: cached data, RandAffined and the other
-random transforms slice by slice, DataLoader. Loop and pipeline take turns, so that both meet the same machine.
+"""What training costs: augmentation, and the loop's share of a step, beside a plain MONAI script in the same run.
 
     python benchmarks/training.py [--network res-unet] [--steps 6] [--json]
 
-Times are CPU seconds of one process (add up over threads), which other programs on the machine disturb little; wall
-seconds stand beside them.
+The MONAI script (`plain_monai.py`) has the same network, batch, crop, number of steps and effects of augmentation.
+Loop, bare step and script take turns, each in its own process. CPU seconds add up over threads, and other programs on
+the machine disturb them less than wall seconds; both are given.
 """
 
 from __future__ import annotations
@@ -20,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plain_monai
 import torch
-from monai.data import CacheDataset, DataLoader
-from monai.losses import DiceCELoss
-from monai.transforms import Compose, RandAdjustContrastd, RandAffined, RandGaussianNoised, RandScaleIntensityd
+from turns import in_turns, median
 
 from napari_ssl.core.catalogue import SupervisedParameters
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.core.training import Preprocessing
+from napari_ssl.inference.allocation import keep_freed_memory
 from napari_ssl.networks import build_network
 from napari_ssl.training.augment import RECIPES, augment
 from napari_ssl.training.dataset import SliceStore
@@ -81,82 +79,59 @@ def measure_augmentation(store: SliceStore, batch: int, device: torch.device) ->
     return {n: per(timed(lambda n=n: work(n), 11), batch) for n, recipe in RECIPES.items() if recipe is not None}
 
 
-def measure_bare_step(
-    store: SliceStore, network: str, batch: int, steps: int, device: torch.device
-) -> dict[str, float]:
+def as_a_job(options: argparse.Namespace) -> SliceStore:
+    """What the process of a job sets before it computes; the training set."""
+    torch.set_num_threads(options.threads)
+    keep_freed_memory()
+    torch.manual_seed(0)
+    return make_store(options.slices, options.size)
+
+
+def bare_steps(options: argparse.Namespace) -> Callable[[], None]:
     """Forward, backward and update on one batch that never changes."""
-    module = place(build_network(network, n_classes=SCHEME.n_classes), device).train()
-    parameters = SupervisedParameters(batch_size=batch)
+    store, device = as_a_job(options), torch.device(options.on)
+    module = place(build_network(options.network, n_classes=SCHEME.n_classes), device).train()
+    parameters = SupervisedParameters(batch_size=options.batch)
     stepper = Stepper(module, parameters, Method(parameters), device, lambda message: None)
-    slices = store.batch(torch.arange(batch) % len(store)).to(device)
+    slices = store.batch(torch.arange(options.batch) % len(store)).to(device)
     step = StepInfo(iteration=0, iterations=1000, generator=torch.Generator(), forward=stepper.forward)
 
     def work() -> None:
-        stepper.backward(slices, None, step).item()
-        stepper.update(step)
+        for _ in range(options.steps):
+            stepper.backward(slices, None, step).item()
+            stepper.update(step)
 
-    return timed(work, steps)
+    return work
 
 
-def measure_fit(store: SliceStore, network: str, batch: int, steps: int, device: torch.device) -> dict[str, float]:
+def whole_loop(options: argparse.Namespace) -> Callable[[], None]:
     """Whole calls of the loop: sampling, strong augmentation, step, events, the final checkpoint."""
+    store = as_a_job(options)
 
     def work() -> None:
         with tempfile.TemporaryDirectory() as folder:
             fit(
-                build_network(network, n_classes=SCHEME.n_classes),
+                build_network(options.network, n_classes=SCHEME.n_classes),
                 store,
-                parameters=SupervisedParameters(batch_size=batch),
-                iterations=steps,
+                parameters=SupervisedParameters(batch_size=options.batch),
+                iterations=options.steps,
                 validation=None,
                 scheme=SCHEME,
                 seed=0,
-                device=device,
+                device=torch.device(options.on),
                 emit=lambda event: None,
                 should_stop=lambda: False,
                 checkpoint_folder=Path(folder),
                 step_name="benchmark",
             )
 
-    return per(timed(work, 1), steps)
+    return work
 
 
-def measure_monai(store: SliceStore, network: str, batch: int, steps: int, device: torch.device) -> dict[str, float]:
-    """The usual MONAI training script: cached data, random transforms slice by slice, Dice + cross-entropy."""
-    module = build_network(network, n_classes=SCHEME.n_classes).to(device).train()
-    keys = ["image", "label"]
-    transform = Compose(
-        [
-            RandAffined(
-                keys, prob=1.0, rotate_range=0.35, scale_range=0.15, translate_range=10, mode=("bilinear", "nearest"),
-                padding_mode="zeros",
-            ),
-            RandScaleIntensityd("image", factors=0.1, prob=1.0),
-            RandAdjustContrastd("image", prob=0.3, gamma=(0.7, 1.5)),
-            RandGaussianNoised("image", prob=0.1, std=0.1),
-        ]
-    )  # fmt: skip
-    data = [
-        {"image": i[None].float(), "label": c[None].float()} for i, c in zip(store.images, store.classes, strict=True)
-    ]
-    loader = DataLoader(CacheDataset(data, transform, progress=False), batch_size=batch, shuffle=True, drop_last=True)
-    loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
-    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3)
-    batches = iter(loader)
-
-    def work() -> None:
-        nonlocal batches
-        item = next(batches, None)
-        if item is None:
-            batches = iter(loader)
-            item = next(batches)
-        optimiser.zero_grad()
-        value = loss(module(item["image"].to(device)), item["label"].to(device))
-        value.backward()
-        optimiser.step()
-        value.item()
-
-    return timed(work, steps)
+def monai_steps(options: argparse.Namespace) -> Callable[[], None]:
+    """The plain script on the same slices."""
+    store = make_store(options.slices, options.size)
+    return plain_monai.training(options, store.images.numpy(), store.classes.numpy(), SCHEME.n_classes)
 
 
 def main() -> None:
@@ -165,45 +140,42 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="pixels of a slice's side")
     parser.add_argument("--slices", type=int, default=60)
     parser.add_argument("--batch", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=3, help="each way of training is timed so often, in turn")
+    parser.add_argument("--steps", type=int, default=6, help="optimiser steps of a turn")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each way of training")
+    parser.add_argument("--workers", type=int, default=0, help="processes that load data for the MONAI script")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    arguments = parser.parse_args()
-    device = choose_device(arguments.device)
-    configure_threads()
-    torch.manual_seed(0)
-    store = make_store(arguments.slices, arguments.size)
-    common = (store, arguments.network, arguments.batch, arguments.steps, device)
-    works = {"bare": measure_bare_step, "loop": measure_fit, "monai": measure_monai}
-    rounds = [{name: work(*common) for name, work in works.items()} for _ in range(arguments.rounds)]
-    bare, loop, plain = (
-        {key: float(np.median([r[name][key] for r in rounds])) for key in ("cpu_ms", "wall_ms")} for name in works
-    )
-    report = {
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    options.on, options.threads = device.type, configure_threads()
+    parts = {"bare_step": bare_steps, "loop_step": whole_loop, "monai_step": monai_steps}
+    turns = in_turns(parts, options, options.rounds)
+    keep_freed_memory()
+    report: dict[str, Any] = {
         **device_record(device),
-        "network": arguments.network,
-        "size": arguments.size,
-        "batch": arguments.batch,
-        "augmentation_per_slice": measure_augmentation(store, arguments.batch, device),
-        "bare_step": bare,
-        "loop_step": loop,
-        "monai_step": plain,
-        "loop_overhead_percent": 100
-        * float(np.median([r["loop"]["cpu_ms"] / r["bare"]["cpu_ms"] for r in rounds]) - 1),
-        "times_faster_than_monai": float(np.median([r["monai"]["cpu_ms"] / r["loop"]["cpu_ms"] for r in rounds])),
-        "monai_overhead_percent": 100 * (plain["cpu_ms"] / bare["cpu_ms"] - 1),
+        "network": options.network,
+        "size": options.size,
+        "batch": options.batch,
+        "augmentation_per_slice": measure_augmentation(make_store(options.batch, options.size), options.batch, device),
+        **{name: median(turns[name], options.steps) for name in parts},
     }
-    if arguments.json:
+    for key in ("cpu", "wall"):
+        bare, loop, plain = ([t[f"{key}_s"] for t in turns[name]] for name in parts)
+        report[f"loop_overhead_percent_{key}"] = 100 * float(np.median(np.divide(loop, bare)) - 1)
+        report[f"times_faster_than_monai_{key}"] = float(np.median(np.divide(plain, loop)))
+    if options.json:
         print(json.dumps(report, indent=1))
         return
-    print(f"{report['device_name']}, {report['threads']} threads, {arguments.network}, batch {arguments.batch}")
+    print(f"{report['device_name']}, {report['threads']} threads, {options.network}, batch {options.batch}")
     for name, times in report["augmentation_per_slice"].items():
         print(f"augmentation {name:14s} {times['cpu_ms']:7.2f} ms a slice")
     for name, key in (("network alone", "bare_step"), ("napari-ssl loop", "loop_step"), ("plain MONAI", "monai_step")):
-        print(f"{name:20s} {report[key]['cpu_ms']:8.0f} ms a step (wall {report[key]['wall_ms']:.0f})")
-    print(f"data and bookkeeping add {report['loop_overhead_percent']:.1f} % to the network's step")
-    print(f"{report['times_faster_than_monai']:.2f} times as fast as plain MONAI")
+        print(f"{name:20s} {report[key]['cpu_ms']:8.0f} CPU ms a step, wall {report[key]['wall_ms']:.0f}")
+    for key in ("cpu", "wall"):
+        print(
+            f"by {key} time: data and bookkeeping add {report[f'loop_overhead_percent_{key}']:.1f} % to the network's "
+            f"step; {report[f'times_faster_than_monai_{key}']:.2f} times as fast as plain MONAI"
+        )
 
 
 if __name__ == "__main__":

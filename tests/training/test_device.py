@@ -55,4 +55,6 @@ def test_mixed_arithmetic_only_where_it_is_fast(monkeypatch):
 def test_determinism_is_asked_for_inside_the_block_alone():
     with deterministic():
         assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory  # a pass over memory for every tensor
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
