@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ FAULTS = {
     "no pixel data": (without("PixelData"), r"holds no pixel data"),
     "too few pixels": (with_value("PixelData", b"\0" * 30), r"is truncated: 30 of 40 bytes of pixels"),
     "text in the pixels": (with_value("BurnedInAnnotation", "YES"), r"text is burned into its pixels"),
-    "mixed patients": (with_value("PatientID", "other"), r"its images are of 2 patients though of one series"),
+    "mixed patients": (with_value("PatientID", "ID-0815"), r"its images are of 2 patients though of one series"),
     "mixed studies": (with_value("StudyInstanceUID", "1.9"), r"its images are of 2 studies"),
     "frames nowhere described": (with_value("NumberOfFrames", 2), r"holds 2 frames without saying|is truncated"),
     "no rows": (with_value("Rows", 0), r"has 0 rows and 5 columns"),
@@ -112,6 +113,47 @@ def test_a_folder_with_a_fault_is_refused_and_says_what_is_wrong(tmp_path, name)
     for use in (refused[0].conversion.header, refused[0].conversion.convert):
         with pytest.raises(ImageError, match=message):
             use()
+
+
+HANDLED = {
+    "a file there twice": r"1 file\(s\) are there twice; each was taken once",
+    "a compressed syntax": "",
+    "nothing wrong": "",
+}
+TRUNCATED = r"is truncated: 33 of 40 bytes"
+
+
+@pytest.fixture(scope="module")
+def faulty_folder(tmp_path_factory):
+    """One folder as a bad day brings it: a series with each fault, those that can be handled, and a good one."""
+    folder = tmp_path_factory.mktemp("faulty")
+    for number, (name, (change, _)) in enumerate(sorted(FAULTS.items())):
+        pictures = cine(phantom(SHAPE), series=f"1.2.40.{number}")
+        change(pictures)
+        save(folder / name, pictures, seed=number)
+    truncated = save(folder / "a truncated file", cine(series="1.2.41")) / "0002.dcm"
+    truncated.write_bytes(truncated.read_bytes()[:-7])
+    twice = save(folder / "a file there twice", cine(series="1.2.42"))
+    (twice / "copy.dcm").write_bytes((twice / "0003.dcm").read_bytes())
+    compressed(folder / "a compressed syntax", "JPEG2000")
+    save(folder / "nothing wrong", cine(series="1.2.43"))
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_a_folder_with_every_fault_at_once_is_sorted_into_refused_and_handled(faulty_folder):
+    assert len(FAULTS) + 1 >= 15
+    found: dict[str, list] = {}
+    for item in scan(faulty_folder, "dicom", ScanOptions()):
+        found.setdefault(item.image_path.relative_to(faulty_folder).parts[0], []).append(item)
+    assert set(found) == {*FAULTS, "a truncated file", *HANDLED}
+    for name, message in {**{n: m for n, (_, m) in FAULTS.items()}, "a truncated file": TRUNCATED}.items():
+        problems = [i.conversion.problem for i in found[name]]
+        assert any(re.search(message, p) for p in problems), (name, problems)
+    for name, note in HANDLED.items():
+        (item,) = found[name]
+        assert not item.conversion.problem and re.search(note, "; ".join(item.conversion.notes)), name
+        assert item.conversion.convert().data.max() > 0
 
 
 def test_a_good_series_beside_a_bad_one_is_taken(tmp_path):
