@@ -254,6 +254,17 @@ class CaseCanvas:
         top = (y_mm - camera.center[-2]) * camera.zoom + height / 2
         return top, (x_mm - camera.center[-1]) * camera.zoom + width / 2
 
+    def index_at(self, left: float, top: float) -> tuple[int, int, int, int] | None:
+        """Return frame, slice, row and column at a place of the canvas in pixels; None beside the image."""
+        if self.labels is None or self.viewer.dims.ndisplay != 2:
+            return None
+        camera, (height, width) = self.viewer.scene.camera, self.size_yx
+        world = np.array([top - height / 2, left - width / 2]) / camera.zoom + np.asarray(camera.center, float)[-2:]
+        row, column = (round(float(v)) for v in world / np.asarray(self.labels.scale, float)[-2:])
+        frame, slice_ = self.viewer.dims.current_step[:2]
+        inside = 0 <= row < self.labels.data.shape[-2] and 0 <= column < self.labels.data.shape[-1]
+        return (int(frame), int(slice_), row, column) if inside else None
+
     def part_on_show(self) -> tuple[float, float, float, float]:
         """Return top, left, bottom and right of what the canvas shows, in world coordinates (mm)."""
         camera = self.viewer.scene.camera

@@ -23,7 +23,10 @@ from napari_ssl.gui.keys import ACTIONS, DIGITS, KeyTable
 
 __all__ = ["CheatSheet"]
 
-_MOUSE = "Mouse: wheel = slice · Shift+wheel = time · Ctrl+wheel = zoom · drag in the curve = time"
+_MOUSE = (
+    "Mouse: wheel = slice · Shift+wheel = time · Ctrl+wheel = zoom · drag in the curve = time · click in the legend, "
+    "or Ctrl+click on a structure = choose it · right click on a structure = relabel its region, lock it"
+)
 
 
 class CheatSheet(QDialog):

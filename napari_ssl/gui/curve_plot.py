@@ -270,6 +270,8 @@ class CurvePlot(pg.PlotWidget):
         for phase in self.markers:
             self.markers[phase].setPen(pg.mkPen(colours.muted, width=1.2, style=Qt.PenStyle.DotLine))
             self._captions[phase].setColor(colours.text)
+            self._captions[phase].fill = pg.mkBrush(colours.background)  # so that no line crosses the letters
+            self._captions[phase].update()
 
     # -- mouse ---------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ __all__ = ["CurveView"]
 
 _FALLBACK_HUES = ("#D55E00", "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2")
 _UNLIMITED = 16777215  # QWIDGETSIZE_MAX
-_ROOMY_PX = 780  # width from which normal ranges have columns of their own
+_ROOMY_PX = 780  # width from which values are written with their units and as large as other text
 _SHAPES = {"o": "●", "s": "■", "t1": "▲", "d": "◆", "star": "★", "p": "⬟", "h": "⬢", "x": "✖"}
 
 
@@ -275,8 +275,9 @@ class CurveView(QWidget):
         else:
             if self._scheme is not None:
                 self._given_indices = clinical_indices(self._curves, self._scheme)
-            roomy = self._upright or self.width() >= _ROOMY_PX
-            self.table.show_indices(self._given_indices, self._ventricles(), self._subject, roomy=roomy)
+            known = self._subject is not None and (self._subject.sex or self._subject.body_surface_area_m2)
+            narrow = bool(known) and self.width() < _ROOMY_PX and not self._upright
+            self.table.show_indices(self._given_indices, self._ventricles(), self._subject, narrow=narrow)
         self._refresh_legend()
 
     def _refresh_legend(self) -> None:

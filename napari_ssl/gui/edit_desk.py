@@ -12,6 +12,7 @@ from napari_ssl.gui.canvas import CaseCanvas
 from napari_ssl.gui.edit import EditTracker
 from napari_ssl.gui.edit_marks import LookWatch
 from napari_ssl.gui.edit_tools import EditTools
+from napari_ssl.gui.journal_banner import damage_text
 from napari_ssl.gui.loaded_case import LoadedCase
 from napari_ssl.gui.navigation import Navigator
 from napari_ssl.gui.rule_check import RuleCheck
@@ -208,6 +209,9 @@ class EditDesk(QObject):
 
     def tell_recovered(self, loaded: LoadedCase) -> None:
         """Offer what an interrupted session left, or what was painted on labels that are not the newest any more."""
+        if damage := damage_text(loaded):
+            self.message.emit(damage, "error", ())
+            return
         if not loaded.n_recovered or (loaded.case.id in self._known_strokes and not loaded.is_outdated):
             return
         n = "1 stroke" if loaded.n_recovered == 1 else f"{loaded.n_recovered} strokes"

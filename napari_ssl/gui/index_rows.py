@@ -51,21 +51,22 @@ def _told(value: float, found: NormalRange | None, unit: str) -> tuple[str, bool
     return _ARROWS.get(position, ""), outside, found.explanation(unit)
 
 
-def _cells(value: float, field: str, unit: str, tip: str, subject: Subject | None, roomy: bool) -> list[IndexCell]:
+def _cells(value: float, field: str, unit: str, tip: str, subject: Subject | None, narrow: bool) -> list[IndexCell]:
     """One ventricle's cells of a row: value, value per m² when the surface is known, normal range when the sex is."""
+    written = number(value, unit).removesuffix(f" {unit}") if narrow else number(value, unit)
     sex = subject.sex if subject else None
     surface = subject.body_surface_area_m2 if subject else None
     absolute, per_m2 = _ranges(field, sex)
     arrow, outside, source = _told(value, absolute, unit)
     lines = [tip, source or _why_no_range(sex, per_m2)]
-    cells = [IndexCell(f"{arrow}{number(value, unit)}", "\n".join(line for line in lines if line), outside)]
+    cells = [IndexCell(f"{arrow}{written}", "\n".join(line for line in lines if line), outside)]
     if surface:
         small = indexed(value, surface)
         arrow, outside, source = _told(small, per_m2, unit)
         text = "" if unit == "%" else f"{arrow}{small:.0f}" if math.isfinite(small) else "–"
         said = f"{tip}, per m² of body surface ({surface:.2f} m², Mosteller)"
         cells.append(IndexCell(text, f"{said}\n{source}" if source else said, outside))
-    if sex and roomy:
+    if sex:
         shown = absolute or (per_m2 if surface else None)
         per = "/m²" if shown is not None and shown.per_m2 else ""
         text = f"{shown.text()}{per}" if shown else "–"
@@ -87,7 +88,7 @@ def index_rows(
     names: tuple[str | None, str | None],
     subject: Subject | None = None,
     *,
-    roomy: bool = True,
+    narrow: bool = False,
 ) -> list[list[IndexCell]]:
     """Return the rows of the table, the heading first.
 
@@ -97,18 +98,18 @@ def index_rows(
         The LV's and RV's names in the scheme, None where there is none.
     subject : Subject, optional
         With a sex normal ranges are marked, with height and weight values are given per m², too.
-    roomy : bool
-        Whether there is room for a column of normal ranges.
+    narrow : bool
+        Where there is little room, units stand in the first column.
     """
     shown = [name for name in names if name is not None]
     more = ["/m²"] if subject and subject.body_surface_area_m2 else []
-    more += ["normal"] if subject and subject.sex and roomy else []
+    more += ["normal"] if subject and subject.sex else []
     rows = [[IndexCell(""), *(IndexCell(text) for name in shown for text in (name, *more))]]
     for title, unit, lv, rv, tip in _CARDIAC_ROWS:
-        row = [IndexCell(title, tip)]
+        row = [IndexCell(f"{title} {unit}" if narrow else title, tip)]
         for name, field in zip(names, (lv, rv), strict=True):
             if name is not None:
                 value = getattr(indices, field) if field else math.nan
-                row += _cells(value, field, unit, tip, subject, roomy) if field else [IndexCell("")] * (1 + len(more))
+                row += _cells(value, field, unit, tip, subject, narrow) if field else [IndexCell("")] * (1 + len(more))
         rows.append(row)
     return rows

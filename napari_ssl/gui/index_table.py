@@ -16,6 +16,9 @@ from napari_ssl.gui.theme import Colours
 
 __all__ = ["IndexTable"]
 
+_SMALL_PX = 11
+_SPACING = {False: 10, True: 6}  # between columns, by whether there is little room
+
 
 class IndexTable(QWidget):
     """EDV, ESV, SV, EF and mass of LV and RV; or volumes per structure where there are no ventricles or no cycle."""
@@ -24,11 +27,12 @@ class IndexTable(QWidget):
         super().__init__()
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(4, 0, 4, 0)
-        self._grid.setHorizontalSpacing(10)
+        self._grid.setHorizontalSpacing(_SPACING[False])
         self._grid.setVerticalSpacing(1)
         self._cells: dict[tuple[int, int], QLabel] = {}
         self._marks: dict[tuple[int, int], tuple[bool, bool]] = {}
         self._colours: Colours | None = None
+        self._narrow = False
 
     def recolour(self, colours: Colours) -> None:
         """Take the theme's colours."""
@@ -50,10 +54,20 @@ class IndexTable(QWidget):
         names: tuple[str | None, str | None],
         subject: Subject | None = None,
         *,
-        roomy: bool = True,
+        narrow: bool = False,
     ) -> None:
         """Show ventricular indices, their normal ranges and values per m² as `index_rows` makes them."""
-        self._fill(index_rows(indices, names, subject, roomy=roomy))
+        self._set_narrow(narrow)
+        self._fill(index_rows(indices, names, subject, narrow=narrow))
+
+    def _set_narrow(self, narrow: bool) -> None:
+        """Write smaller where there is little room, so that the normal ranges stay in sight."""
+        if narrow != self._narrow:
+            self._narrow = narrow
+            self._grid.setHorizontalSpacing(_SPACING[narrow])
+            for place in self._cells:
+                self._shade(place)
+            self._grid.invalidate()
 
     def show_volumes(
         self,
@@ -126,4 +140,5 @@ class IndexTable(QWidget):
         quiet = 0 in place or is_range
         colour = self._colours.muted if quiet else self._colours.warning if is_outside else self._colours.text
         weight = "normal" if quiet else "bold"
-        self._cells[place].setStyleSheet(f"QLabel {{ color: {colour}; font-weight: {weight}; padding: 0; }}")
+        size = f"font-size: {_SMALL_PX}px; " if self._narrow else ""
+        self._cells[place].setStyleSheet(f"QLabel {{ color: {colour}; font-weight: {weight}; {size}padding: 0; }}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from napari.utils.colormaps import Colormap
-from qtpy.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
@@ -18,11 +18,12 @@ _MARGIN, _ROW, _SWATCH, _GAP, _SCALE = 8, 18, 16, 7, 96
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegendEntry:
-    """A colour and what it stands for; contours are drawn as a line."""
+    """A colour and what it stands for; contours are drawn as a line, and a `value` is a structure to choose."""
 
     text: str
     colour: str
     is_line: bool = False
+    value: int | None = None
 
 
 def gradient_stops(colormap: Colormap) -> list[tuple[float, QColor]]:
@@ -35,7 +36,12 @@ def gradient_stops(colormap: Colormap) -> list[tuple[float, QColor]]:
 
 
 class Legend(QWidget):
-    """Lies in the lower left corner of `over`, lets the mouse through and is as large as what it says."""
+    """Lies in the lower left corner of `over` and is as large as what it says.
+
+    It lets the mouse through, but for a plain click on the name of a structure: `structure_chosen` follows.
+    """
+
+    structure_chosen = Signal(int)
 
     def __init__(self, over: QWidget) -> None:
         super().__init__(over)
@@ -87,7 +93,20 @@ class Legend(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize:
             self._place()
+        elif event.type() == QEvent.Type.MouseButtonPress and self.isVisible():
+            plain = event.button() == Qt.MouseButton.LeftButton and not event.modifiers()
+            value = self.value_at(event.position()) if plain else None
+            if value is not None:
+                self.structure_chosen.emit(value)
+                return True
         return False
+
+    def value_at(self, position: QPointF) -> int | None:
+        """Return the structure whose line is at a position on the widget below, None where there is none."""
+        at = position - QPointF(self.pos())
+        row = int((at.y() - _MARGIN + 2) // _ROW)
+        inside = 0 <= at.x() < self.width() and 0 <= row < len(self._entries)
+        return self._entries[row].value if inside else None
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_ssl.core.curve import VolumeCurve
 from napari_ssl.core.decision import Decision, ReviewState
 from napari_ssl.core.rating import Score
 from napari_ssl.core.segmentation import Segmentation, Source
-from napari_ssl.errors import LabelError
+from napari_ssl.errors import LabelError, StorageError
 from napari_ssl.gui.level_presets import LevelPreset, level_presets
 from napari_ssl.io.images import hash_labels, read_image
 from napari_ssl.measures.curves import volume_curves
@@ -59,6 +60,7 @@ class LoadedCase:
     the one to begin with first. `confidence` is of the first of `confidence_kinds` and about the labels
     `confidence_of`. `others` are versions that the labels can be compared with, by what they are called; in a read that
     `is_blind` there are none.
+    `damaged_journal` is the file that keeps unsaved strokes which could not be replayed, None where there are none.
     `z_is_up` tells whether later slices lie nearer the head, None where slices are not axial.
     """
 
@@ -91,6 +93,7 @@ class LoadedCase:
     others: dict[str, Segmentation] = field(default_factory=dict)
     is_blind: bool = False
     z_is_up: bool | None = None
+    damaged_journal: Path | None = None
 
     @property
     def contrast_limits(self) -> tuple[float, float]:
@@ -201,6 +204,7 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
     if is_outdated and _was_saved(study, case_id, reader, labels, journal):
         return load_case(study, case_id, reader)
     n_recovered, edited = history.n_unsaved, history.unsaved_frames
+    damaged = _kept_damaged(journal)
     is_blind = study.reader_view(case_id, reader).is_blind
     others = {} if is_blind else _other_labels(study, case_id, shown)
     reference, previous = others.get(REFERENCE), others.get(PREVIOUS)
@@ -238,7 +242,16 @@ def load_case(study: Study, case_id: str, reader: str, *, segmentation_id: int |
         others=others,
         is_blind=is_blind,
         z_is_up=_z_is_up(read.geometry.direction),
+        damaged_journal=damaged,
     )
+
+
+def _kept_damaged(journal: EditJournal) -> Path | None:
+    """Return the file that keeps strokes behind a damaged one, None where the journal is whole."""
+    try:
+        return journal.keep_damaged()
+    except StorageError:
+        return journal.path
 
 
 def _was_saved(study: Study, case_id: str, reader: str, labels: NDArray[np.uint8], journal: EditJournal) -> bool:

@@ -32,6 +32,10 @@ from napari_ssl.study.study import Study
 
 __all__ = ["TeamWindow"]
 
+_NOBODY = (
+    "Nobody has read a case yet. Decide about cases of the queue (A accepts, R rejects, Ctrl+Return saves a "
+    "correction): every reader has a row here then. A reader's name is chosen at the bottom of the tab Review."
+)
 _NOTHING = "Nothing has been read twice yet. Plan second reads or hidden repeats below."
 
 
@@ -57,7 +61,10 @@ class TeamWindow(QDialog):
             "Kappa: accept, correct, reject, beyond chance, with its 95 % bootstrap interval. EF difference: points of "
             "the LV ejection fraction, with limits of agreement (bias ± 1.96 SD)"
         )
+        self.nobody = muted_label(_NOBODY)
         self.empty = muted_label(_NOTHING)
+        for label in (self.nobody, self.empty):
+            label.hide()
         self.acceptance = wrapped_label(selectable=True)
         self.disputed = wrapped_label(selectable=True)
         self.message = wrapped_label(selectable=True)
@@ -74,6 +81,7 @@ class TeamWindow(QDialog):
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.addWidget(heading("Progress"))
+        column.addWidget(self.nobody)
         column.addWidget(self.progress, 2)
         column.addWidget(heading("Agreement"))
         column.addWidget(self.agreement, 3)
@@ -83,6 +91,7 @@ class TeamWindow(QDialog):
         column.addWidget(heading("Give a reader cases to read"))
         column.addWidget(self.plan)
         column.addWidget(self.message)
+        column.addStretch(1)
         column.addWidget(self.buttons)
 
     def refresh(self) -> None:
@@ -92,7 +101,10 @@ class TeamWindow(QDialog):
 
     def show_report(self, report: dict) -> None:
         """Show an agreement report."""
-        _fill(self.progress, progress_rows(report, self._reader))
+        readers = progress_rows(report, self._reader)
+        _fill(self.progress, readers)
+        self.progress.setVisible(bool(readers))
+        self.nobody.setVisible(not readers)
         rows = agreement_rows(report)
         _fill(self.agreement, rows)
         self.agreement.setVisible(bool(rows))

@@ -272,7 +272,7 @@ class ViewControl(QObject):
         if canvas.is_visible(LABELS):
             contour, named = canvas.labels.contour > 0, self._values_in_legend()
             entries += [
-                LegendEntry(text=s.name, colour=s.colour, is_line=contour)
+                LegendEntry(text=s.name, colour=s.colour, is_line=contour, value=s.value)
                 for s in canvas.scheme.structures
                 if s.value in named
             ]

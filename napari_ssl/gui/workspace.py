@@ -302,6 +302,7 @@ class WorkspaceWidget(JudgingActions):
         self.models.close_panel()
         self.quality.close_panel()
         self.view.close()
+        self._clicks.close()
         self._warming.join()
         self._key_filter.remove()
         self.navigator.close()

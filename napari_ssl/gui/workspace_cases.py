@@ -10,6 +10,7 @@ from napari_ssl.core.decision import ReviewState, Verdict
 from napari_ssl.gui import compat
 from napari_ssl.gui.background import in_words
 from napari_ssl.gui.curve_quantity import quantities
+from napari_ssl.gui.journal_banner import ways_on
 from napari_ssl.gui.pressures import PressureDialog, aortic_rows, has_aortic_area
 from napari_ssl.gui.quality_text import quality_text
 from napari_ssl.gui.workspace_editing import EditingActions
@@ -34,6 +35,7 @@ _STATE_OF = {
 class CaseActions(EditingActions):
     """What the reader does with cases."""
 
+    reader: str
     banner: Banner
     queue: QueuePanel
     findings: FindingList
@@ -95,7 +97,15 @@ class CaseActions(EditingActions):
         self.review.show_nothing("This case cannot be shown.")
         self.curves.clear("No case is open.")
         self.start_page.show_page(case_id, "This case cannot be shown; choose another one in the queue.")
-        self.banner.show_message(text, kind="error", actions=(("Try again", lambda: self.open_case(case_id)),))
+        again = lambda: self.open_case(case_id)  # noqa: E731
+        more = ways_on(
+            self.study,
+            case_id,
+            self.reader,
+            reopen=again,
+            tell=lambda said: self.banner.show_message(said, kind="info"),
+        )
+        self.banner.show_message(text, kind="error", actions=(("Try again", again), *more))
         row = self.queue.model.row_by_id(case_id)
         if row is not None and row.proposal_id is not None and not self.study.read_only:
             self._unread = case_id
@@ -209,6 +219,7 @@ class CaseActions(EditingActions):
     def _decided(self, case_id: str, verdict: Verdict) -> None:
         self.queue.set_state(case_id, _STATE_OF[verdict])
         if self.reviewer.session.case_id == case_id:
+            self.reviewer.session.loaded.state = _STATE_OF[verdict]
             self.review.show_state(_STATE_OF[verdict])
 
     def toggle_flag(self) -> None:

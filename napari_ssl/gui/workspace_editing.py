@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from napari_ssl.gui import compat
 from napari_ssl.gui.edit_marks import CurveMarks, UnverifiedBadge, marks_in_words
+from napari_ssl.gui.relabel import StructureClicks, relabel_edit
 from napari_ssl.gui.workspace_layers import LayerActions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qtpy.QtCore import QPointF
+
+    from napari_ssl.gui.canvas import CaseCanvas
     from napari_ssl.gui.keys import KeyTable
 
 __all__ = ["EditingActions"]
@@ -20,6 +24,8 @@ class EditingActions(LayerActions):
     """What the reader does with the correction tools."""
 
     _keys: KeyTable
+    canvas: CaseCanvas
+    _clicks: StructureClicks
     _badge: UnverifiedBadge
     _curve_marks: CurveMarks
 
@@ -59,6 +65,19 @@ class EditingActions(LayerActions):
         tools.status.cancel_clicked.connect(lambda: self.reviewer and self.reviewer.tools.cancel())
         tools.status.next_clicked.connect(actions["next_unverified"])
         self.navigator.moved.connect(lambda _frame, _slice: self._show_badge())
+        self._clicks = clicks = StructureClicks(
+            compat.canvas_widget(self.viewer),
+            mode=lambda: str(self.canvas.labels.mode) if self._case_is_open() else "",
+            index_at=self._index_at,
+            labels=lambda: self.reviewer.session.loaded.labels,
+            scheme=lambda: self.study.label_scheme,
+            locked=lambda: self.reviewer.locked,
+            parent=self,
+        )
+        clicks.structure_chosen.connect(self._choose_structure)
+        clicks.relabel_wanted.connect(self._relabel)
+        clicks.lock_wanted.connect(lambda value, locked: self.reviewer and self.reviewer.set_locked(value, locked))
+        self.view.legend.structure_chosen.connect(self._choose_structure)
 
     def _follow_editing(self) -> None:
         """Connect the study that was opened."""
@@ -71,6 +90,17 @@ class EditingActions(LayerActions):
         reviewer.marks_changed.connect(self._show_marks)
         reviewer.opened.connect(lambda _loaded: self._show_marks(reviewer.session.unverified))
         row.status.show_idle()
+
+    def _index_at(self, at: QPointF) -> tuple[int, int, int, int] | None:
+        """Return what pixel is at a place of the canvas, None where none can be edited."""
+        editable = self.reviewer is not None and self.reviewer.can_edit
+        return self.canvas.index_at(at.x(), at.y()) if editable else None
+
+    def _relabel(self, place: tuple[int, int, int, int], value: int, whole_frame: bool) -> None:
+        """Give the region that was clicked another structure, as one step of undo."""
+        if self._case_is_open():
+            labels, locked = self.reviewer.session.loaded.labels, self.reviewer.locked
+            self.reviewer.make(relabel_edit(labels, place, value, whole_frame=whole_frame, locked=locked))
 
     def toggle_lock(self) -> None:
         """Lock the structure that is chosen, or free it."""

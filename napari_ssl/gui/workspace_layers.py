@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 
 from napari_ssl.gui import compat
+from napari_ssl.gui.live_state import live_state
 from napari_ssl.gui.navigation import speed_text
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from napari_ssl.gui.banner import Banner
     from napari_ssl.gui.curve_view import CurveView
     from napari_ssl.gui.navigation import Navigator
+    from napari_ssl.gui.queue_panel import QueuePanel
     from napari_ssl.gui.review_panel import ReviewPanel
     from napari_ssl.gui.reviewer import Reviewer
     from napari_ssl.gui.view_control import ViewControl
@@ -33,6 +35,7 @@ class LayerActions(QWidget):
     curves: CurveView
     view: ViewControl
     banner: Banner
+    queue: QueuePanel
     _followed: object = None
 
     @property
@@ -53,6 +56,17 @@ class LayerActions(QWidget):
             session = self.reviewer.session
             saving = self.reviewer.is_saving and not session.is_edited
             self.review.show_edits(session.strokes.n, is_edited=session.is_edited, saving=saving)
+            if not self.reviewer.is_saving:
+                self._show_live_state()
+
+    def _show_live_state(self) -> None:
+        """Let panel and queue say that a case is in progress as soon as there is a stroke, or was none after all."""
+        loaded, case_id = self.reviewer.session.loaded, self.reviewer.session.case_id
+        state = live_state(loaded.state, is_edited=self.reviewer.session.is_edited)
+        self.review.show_state(state)
+        row = self.queue.model.row_by_id(case_id)
+        if row is not None and row.state is not state and not self.reviewer.looks_only:
+            self.queue.set_state(case_id, state)
 
     def _connect_layer(self) -> None:
         """Follow what napari's own keys and controls do to the labels layer."""

@@ -187,7 +187,7 @@ class StudyActions(RatingActions):
             return
         elsewhere = row.state not in TO_DO and loaded.state in TO_DO and loaded.decision is None
         loaded.state = row.state
-        self.review.show_state(row.state)
+        self._show_live_state()
         if elsewhere and not self.reviewer.is_saving:
             self.banner.show_message(
                 f"{row.case_id}: you decided this case ({STATE_TEXTS[row.state]}) in another window. What you decide "

@@ -189,6 +189,29 @@ class EditJournal:
         """Put the journal out of the way, whatever labels it belongs to; returns the file that keeps the edits."""
         return self._file.set_aside()
 
+    def keep_damaged(self) -> Path | None:
+        """Copy the journal where whole edits follow a damaged one, which `replay` leaves out; returns the copy.
+
+        None where nothing is damaged, or no more than what a crash cut off at the end. StorageError when the disk
+        refuses the copy; the journal itself is as it was.
+        """
+        return self._file.keep_damaged()
+
+    @staticmethod
+    def problem(study_folder: Path, case_id: str, reader: str) -> str:
+        """Return why a journal cannot be read at all, so that its case cannot be shown; empty when it can."""
+        file = EditJournal(study_folder, case_id, "", reader)._file
+        try:
+            file.contents()
+        except StudyError as error:
+            return str(error)
+        return ""
+
+    @staticmethod
+    def put_aside_damaged(study_folder: Path, case_id: str, reader: str) -> Path | None:
+        """Put a journal that cannot be read out of the way; returns the file that keeps it. StorageError as `add`."""
+        return EditJournal(study_folder, case_id, "", reader)._file.put_aside_damaged()
+
     def clear(self) -> None:
         """Forget all edits."""
         self._file.remove()

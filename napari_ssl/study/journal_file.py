@@ -120,7 +120,7 @@ class JournalFile:
     def replace(self, header: Header, records: bytes) -> None:
         """Write the whole file anew; nothing waits then. StorageError: it is as before."""
         with _lock:
-            self._keep_damaged()
+            self.keep_damaged()
             write_bytes(self.path, header.encode() + records)
             self._forget()
 
@@ -140,7 +140,7 @@ class JournalFile:
     def remove(self) -> None:
         """Remove the file and what waits."""
         with _lock:
-            self._keep_damaged()
+            self.keep_damaged()
             with storage_errors(self.path):
                 self.path.unlink(missing_ok=True)
             self._forget()
@@ -162,7 +162,7 @@ class JournalFile:
             self.set_aside()
             _waiting[self.path] = waiting
         make_folder(self.path.parent)
-        self._keep_damaged()
+        self.keep_damaged()
         write_bytes(self.path, Header(case=self.case_id, base=base).encode() + records)
         self._size = None
 
@@ -170,7 +170,7 @@ class JournalFile:
         with storage_errors(self.path), open(self.path, "r+b") as stream:
             if stream.seek(0, os.SEEK_END) != self._size:
                 self._size = self._good_size()
-                self._keep_damaged()
+                self.keep_damaged()
                 stream.truncate(self._size)
                 stream.seek(self._size)
             try:
@@ -189,7 +189,7 @@ class JournalFile:
         data = self._bytes()
         return sum(1 for _ in read_records(data)) != header.n_past or has_records_after(data, self._good_size())
 
-    def _keep_damaged(self) -> Path | None:
+    def keep_damaged(self) -> Path | None:
         """Copy the file before its end is cut off, where whole records follow a damaged one; returns the copy.
 
         What a crash cut off is one record at the end, of which nothing can be kept.
@@ -197,7 +197,7 @@ class JournalFile:
         data = self._bytes()
         if b"\n" not in data or not has_records_after(data, self._good_size()):
             return None
-        kept = self.path.with_name(f"{self.path.name}.damaged-{zlib.crc32(data):08x}")
+        kept = self._name_for_damaged(data)
         if not kept.exists():
             write_bytes(kept, data)
             _LOG.warning(
@@ -206,6 +206,20 @@ class JournalFile:
                 kept,
             )
         return kept
+
+    def _name_for_damaged(self, data: bytes) -> Path:
+        return self.path.with_name(f"{self.path.name}.damaged-{zlib.crc32(data):08x}")
+
+    def put_aside_damaged(self) -> Path | None:
+        """Rename a file that cannot be read; returns where it is now, None when there was none."""
+        with _lock, storage_errors(self.path):
+            data = self._bytes()
+            if not self.path.exists():
+                return None
+            kept = self._name_for_damaged(data)
+            os.replace(self.path, kept)
+            self._forget()
+            return kept
 
     def _header_on_disk(self) -> Header | None:
         try:

@@ -172,10 +172,12 @@ def test_sex_and_body_give_normal_ranges_and_values_per_m2(window, review_study)
     review_study.set_subject("case0", sex="M", height_cm=180, weight_kg=80)
     widget._read_subjects()
     wait(lambda: "/m²" in widget.curves.table.texts()[0])
+    assert widget.curves.width() < 780  # the window is 1280 pixels wide: units move away, the normal ranges stay
     rows = {row[0]: row[1:] for row in widget.curves.table.texts()}
     old = {row[0]: row[1:] for row in before}
-    assert rows["EDV"][0].startswith("↓")  # a disc of 12 ml is no man's heart
-    assert rows["EDV"][0].removeprefix("↓ ") == old["EDV"][0]
+    assert rows["EDV ml"][0].startswith("↓")  # a disc of 12 ml is no man's heart
+    assert f"{rows['EDV ml'][0].removeprefix('↓ ')} ml" == old["EDV"][0]
+    assert rows["EDV ml"][2] == "103–229"
     assert widget.review.subject_button.text() == "male · 180 cm · 80 kg · 2.00 m²"
     tips = [cell.toolTip() for cell in widget.curves.table._cells.values()]
     assert any("Petersen et al." in tip and "doi" in tip for tip in tips)

@@ -43,7 +43,13 @@ def test_sex_marks_what_is_outside_and_names_the_range():
     assert texts["SV"] == ["100 ml", "57–135"]
     assert texts["EF"] == ["↓ 40.0 %", "48–68"]
     assert texts["Mass"] == ["160 g", "–"]  # known per m² alone
-    assert _texts(man, roomy=False)["EDV"] == ["↑ 240 ml"]
+
+
+def test_where_there_is_little_room_the_unit_moves_and_the_range_stays():
+    man = Subject(id="s", split=Split.TRAIN, sex="M")
+    texts = _texts(man, narrow=True)
+    assert texts["EDV ml"] == ["↑ 240", "103–229"]
+    assert texts["EF %"] == ["↓ 40.0", "48–68"]
 
 
 def test_body_surface_gives_values_per_m2_with_their_own_range():

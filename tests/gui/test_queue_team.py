@@ -136,6 +136,18 @@ def test_the_team_window_plans_blind_second_reads_by_keyboard(review_study, qapp
     assert not window.isVisible()
 
 
+def test_the_team_window_says_what_to_do_while_nobody_has_read(review_study, qapp):
+    window = TeamWindow(review_study, "Ada")
+    window.show()
+    wait(lambda: "No proposal" in window.acceptance.text())
+    assert window.nobody.isVisible() and "A accepts" in window.nobody.text() and not window.progress.isVisible()
+    _decide(review_study, "case0", "Ada")
+    window.refresh()
+    wait(window.progress.isVisible)
+    assert not window.nobody.isVisible()
+    window.close()
+
+
 def test_a_plan_that_is_refused_says_why(review_study, qapp):
     _decide(review_study, "case0", "Ada")
     window = TeamWindow(review_study, "Ada")
