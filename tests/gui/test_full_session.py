@@ -1,19 +1,17 @@
-"""A whole sitting in the window: once with mouse and keys, once with keys alone."""
+"""A whole sitting in the window with keys alone; `test_real_session` has mouse, engine and training, too."""
 
 from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 from gui_cases import add_model, beating_disc, propose
-from gui_driver import CTRL, READER, SHIFT, wait
+from gui_driver import wait
 from panel_fakes import FakeRunner
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_ssl.core.decision import Verdict
 from napari_ssl.core.job import EventKind, JobState
 from napari_ssl.core.model import ModelState
 from napari_ssl.gui.bridge import JobBridge
@@ -78,84 +76,6 @@ def end_training(window, runner, job_id, study, folder) -> None:
     wait(lambda: training.run.job.state is JobState.DONE)
     wait(lambda: "model-2" in training.run.step.text())
     wait(lambda: "model-2" in {m.id for m in window.widget.models._models})
-
-
-def test_a_sitting_from_opening_to_promotion(window, runner, review_study, tmp_path):
-    # page
-    for key in (Qt.Key.Key_Right, Qt.Key.Key_Right, Qt.Key.Key_Down):
-        window.press(key)
-    assert (window.session.frame, window.session.slice) == (2, 2)
-    window.wheel(-1)
-    # paint on two frames and undo across them
-    before = window.session.loaded.labels.copy()
-    window.stroke()
-    window.press(Qt.Key.Key_Right)
-    window.drag((30, 4), (30, 9))
-    assert (window.session.loaded.labels != before).any(axis=(1, 2, 3)).sum() == 2
-    window.press(Qt.Key.Key_Left)
-    window.press(Qt.Key.Key_Z, CTRL)
-    assert window.session.frame == 3  # undo goes to where the stroke was
-    window.press(Qt.Key.Key_Z, CTRL)
-    assert window.session.frame == 2 and np.array_equal(window.session.loaded.labels, before)
-    # one stroke stays; accepting saves it
-    window.press(Qt.Key.Key_Z, CTRL | SHIFT)
-    window.press(Qt.Key.Key_A)
-    window.wait_for("case1")
-    window.press(Qt.Key.Key_R)
-    window.press(Qt.Key.Key_3)
-    window.wait_for("case2")
-    window.press(Qt.Key.Key_A)
-    window.wait_for("case3")
-    window.wait_saved()
-    # take back
-    window.press(Qt.Key.Key_Backspace, CTRL)
-    window.wait_for("case2")
-    window.wait_saved()
-    verdicts = [(d.case_id, d.verdict) for d in review_study.decisions()]
-    assert verdicts == [
-        ("case0", Verdict.CORRECT),
-        ("case1", Verdict.REJECT),
-        ("case2", Verdict.ACCEPT),
-        ("case2", Verdict.TAKE_BACK),
-    ]
-    assert review_study.decisions()[1].reason == review_study.reject_reasons[2]
-    _rate_one(window, review_study)
-    _train_and_promote(window, runner, review_study, tmp_path)
-
-
-def _rate_one(window, study) -> None:
-    widget = window.widget
-    window.press(Qt.Key.Key_K)
-    wait(lambda: widget.is_rating and widget._case_is_open())
-    QTest.qWait(450)  # a key at once was meant for the case before
-    window.press(Qt.Key.Key_2)
-    wait(lambda: len(study.ratings(reader=READER)) == 1)
-    window.press(Qt.Key.Key_K)
-    wait(lambda: not widget.is_rating)
-    window.wait_saved()
-
-
-def _train_and_promote(window, runner, study, folder) -> None:
-    widget = window.widget
-
-    def click(button):
-        wait(button.isEnabled)
-        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-
-    widget.tabs.setCurrentWidget(widget.training)
-    job_id = begin_training(window, runner, click)
-    click(widget.training.run.stop_button)
-    wait(lambda: ("cancel", job_id, False) in runner.calls)
-    runner.set_state(job_id, JobState.CANCELLED)
-    wait(lambda: widget.training.run.resume_button.isVisible())
-    click(widget.training.run.resume_button)
-    wait(lambda: ("resume", job_id) in runner.calls)  # it is done before the window has seen it run again
-    end_training(window, runner, job_id, study, folder / "model-2")
-    widget.tabs.setCurrentWidget(widget.models)
-    wait(lambda: widget.models.selected_model() is not None and widget.models.selected_model().id == "model-2")
-    click(widget.models.promote_button)
-    click(widget.models.confirmation.confirm_button)
-    wait(lambda: study.model("model-2").state is ModelState.PROMOTED)
 
 
 def test_a_sitting_with_keys_alone(window, runner, review_study, tmp_path):
