@@ -29,6 +29,7 @@ from napari_ssl.io.atomic import storage_error
 from napari_ssl.jobs.batches import label_batches
 from napari_ssl.jobs.foreground import run_here
 from napari_ssl.rounds import cases_to_label, prediction_spec
+from napari_ssl.rounds.cohort_workers import workers_kept
 from napari_ssl.study.study import Study
 
 __all__ = ["BATCH_SIZE", "CohortOrder", "Ledger", "label_cohort"]
@@ -150,7 +151,8 @@ def label_cohort(study: Study, order: CohortOrder, emit: Emit, should_stop: Shou
     open_cases = set(waiting)
     begun = [kept for batch in ledger.under_way if (kept := [n for n in batch if n in open_cases])]
     batches = _batches(waiting, begun, order.batch_size)
-    label_batches(batches, cohort.label, ledger, should_stop)
+    with workers_kept():
+        label_batches(batches, cohort.label, ledger, should_stop)
     result = cohort.result()
     ledger.remove()
     if not result["cases"]:

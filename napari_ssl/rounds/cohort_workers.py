@@ -2,46 +2,58 @@
 
 ::
 
-    parent (`label_in_processes`)  ── number of a case ──▶  worker: python -m napari_ssl.rounds.cohort_workers RUN
+    parent (`label_in_processes`)  ── number of a case ──▶  worker: python -m napari_ssl.rounds.cohort_worker RUN
          ▲                                                        │ writes the case's files and record
          └────────────────────── number, when the record is there ┘
 
 A worker has at most `_AT_ONCE` numbers, so that nothing grows with the cohort. The end of its standard input stops it
 in the middle of a case. When it dies, its cases are handed to another; `case_records` counts how often they killed one.
+
+Inside `workers_kept` the processes of one run serve the next, so that a batch of a cohort does not wait for torch:
+``run RUN`` at their standard input turns them to another folder.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import queue
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from napari_ssl.core.job import ShouldStop
-from napari_ssl.core.training import PredictionSpec, spec_from_dict
+from napari_ssl.core.training import PredictionSpec
 from napari_ssl.errors import JobError, StorageError
 from napari_ssl.io.documents import read_document, write_document
-from napari_ssl.rounds.case_records import failure_of, is_done, was_begun
+from napari_ssl.rounds.case_records import was_begun
+from napari_ssl.rounds.cohort_worker import CANNOT_WRITE, RUN, SPEC_FILE, log_file
 
-__all__ = ["label_in_processes", "main"]
+__all__ = ["label_in_processes", "workers_kept"]
 
-_SPEC = "spec.json"
-_CANNOT_WRITE = "!"
-"""A worker's last word where a record could not be written; the reason stands in its log."""
 _AT_ONCE = 2
 _POLL_S = 0.2
 _MAX_IDLE_DEATHS = 3
 
-_log = logging.getLogger(__name__)
-
 _Answer = tuple["_Worker", str | None]
+
+_kept: ContextVar[list[_Worker] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def workers_kept() -> Iterator[None]:
+    """Let the processes of a run serve the next runs that begin inside the block; they end with it."""
+    workers: list[_Worker] = []
+    token = _kept.set(workers)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        _end(workers)
 
 
 class _Worker:
@@ -52,10 +64,11 @@ class _Worker:
     ) -> None:
         self.cases: deque[int] = deque()
         self.number = number
-        self.log_path = run_folder / f"worker{number}.log"
+        self.environment = environment
+        self.log_path = log_file(run_folder, number)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "napari_ssl.rounds.cohort_workers", str(run_folder)],
+                [sys.executable, "-m", "napari_ssl.rounds.cohort_worker", str(run_folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -73,9 +86,18 @@ class _Worker:
     def give(self, number: int) -> None:
         """Hand a case over."""
         self.cases.append(number)
+        self._tell(str(number))
+
+    def turn_to(self, run_folder: Path, answers: queue.SimpleQueue[_Answer]) -> None:
+        """Work for another run from now on."""
+        self._answers = answers
+        self.log_path = log_file(run_folder, self.number)
+        self._tell(f"{RUN}{run_folder}")
+
+    def _tell(self, line: str) -> None:
         if self.process.stdin is not None:
             with suppress(OSError):  # it has just died: its end is told by `_read`
-                self.process.stdin.write(f"{number}\n".encode())
+                self.process.stdin.write(f"{line}\n".encode())
                 self.process.stdin.flush()
 
     def end(self) -> None:
@@ -123,14 +145,16 @@ def label_in_processes(
     StorageError
         A record cannot be written.
     """
-    if read_document(run_folder / _SPEC) is None:  # a run that no study has recorded
-        write_document(run_folder / _SPEC, spec.to_dict())
+    if read_document(run_folder / SPEC_FILE) is None:  # a run that no study has recorded
+        write_document(run_folder / SPEC_FILE, spec.to_dict())
     waiting = deque(numbers)
     pool = _Pool(spec, run_folder, max(1, n_threads // spec.workers), gpu_names(n_gpus), on_case)
+    is_through = False
     try:
-        return pool.work(waiting, min(spec.workers, len(waiting)), should_stop)
+        is_through = pool.work(waiting, min(spec.workers, len(waiting)), should_stop)
+        return is_through
     finally:
-        pool.close()
+        pool.close(keep=is_through)
 
 
 def gpu_names(n_gpus: int) -> list[str]:
@@ -178,12 +202,18 @@ class _Pool:
         environment = {"OMP_NUM_THREADS": str(self._n_threads)}
         if self._gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[number % len(self._gpus)]
+        for worker in list(_kept.get() or ()):
+            if worker.number == number and worker.environment == environment:
+                _kept.get().remove(worker)
+                if worker.process.poll() is None:
+                    worker.turn_to(self._folder, self._answers)
+                    return worker
         return _Worker(self._folder, number, environment, self._answers)
 
     def _take(self, worker: _Worker, answer: str | None, waiting: deque[int]) -> None:
         if worker not in self._workers:
             return  # the end of one that was replaced
-        if answer is None or answer.startswith(_CANNOT_WRITE):
+        if answer is None or answer.startswith(CANNOT_WRITE):
             self._replace(worker, answer, waiting)
         elif answer.isdigit() and worker.cases and int(answer) == worker.cases[0]:
             self._idle_deaths = 0
@@ -201,63 +231,21 @@ class _Pool:
         waiting.extendleft(reversed(worker.cases))
         self._workers[self._workers.index(worker)] = self._start(worker.number)
 
-    def close(self) -> None:
-        """End all; what they have under way stops."""
-        for worker in self._workers:
-            worker.end()
-        for worker in self._workers:
-            try:
-                worker.process.wait(2.0)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+    def close(self, *, keep: bool) -> None:
+        """End all, and what they have under way; or keep them for the next run where somebody wants that."""
+        kept = _kept.get()
+        if keep and kept is not None:
+            kept += self._workers
+        else:
+            _end(self._workers)
 
 
-def main(arguments: list[str]) -> int:
-    """Label the cases whose numbers come in, one after another."""
-    from napari_ssl.inference.labelling import LabellingStopped
-    from napari_ssl.rounds.prediction import CaseLabeller
-
-    run_folder = Path(arguments[0])
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    spec = spec_from_dict(json.loads((run_folder / _SPEC).read_text(encoding="utf-8")))
-    output = run_folder / "output"
-    numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    stopped = threading.Event()
-    threading.Thread(target=_listen, args=(numbers, stopped), daemon=True).start()
-    labeller = CaseLabeller(spec, output)
-    while (number := numbers.get()) is not None and not stopped.is_set():
-        case_id = spec.items[number].case_id
+def _end(workers: Iterable[_Worker]) -> None:
+    for worker in workers:
+        worker.end()
+    for worker in workers:
         try:
-            if not is_done(output, case_id) and failure_of(output, case_id) is None:
-                labeller.label(spec.items[number], stopped.is_set)
-        except LabellingStopped:
-            break
-        except StorageError as error:
-            _log.error("%s", error)
-            _answer(_CANNOT_WRITE)
-            return 1
-        _answer(str(number))
-    return 0
-
-
-def _answer(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def _listen(numbers: queue.SimpleQueue[int | None], stopped: threading.Event) -> None:
-    """Read with `os.read`: a thread inside a buffered reader blocks the interpreter's end."""
-    rest = b""
-    while chunk := os.read(0, 4096):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            numbers.put(int(line))
-    stopped.set()
-    numbers.put(None)
-
-
-if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    sys.stdout.flush()
-    os._exit(status)  # threads of numerical libraries do not hold up the end
+            worker.process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()

@@ -6,14 +6,16 @@ import os
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.core.training import PredictionSpec, Preprocessing, Role, StartModel, TrainingItem
 from napari_ssl.errors import JobError, StorageError
 from napari_ssl.io.documents import read_document
+from napari_ssl.rounds import cohort_workers
 from napari_ssl.rounds.case_records import failure_of, is_done
-from napari_ssl.rounds.cohort_workers import gpu_names, label_in_processes
+from napari_ssl.rounds.cohort_workers import gpu_names, label_in_processes, workers_kept
 
 
 @pytest.fixture
@@ -25,13 +27,13 @@ def share(tmp_path, monkeypatch):
     paths = [str(tmp_path), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
-    def work(*names, should_stop=lambda: False):
-        (tmp_path / "output").mkdir(exist_ok=True)
+    def work(*names, should_stop=lambda: False, folder=tmp_path):
+        (folder / "output").mkdir(exist_ok=True, parents=True)
         told = []
         through = label_in_processes(
             _spec(names),
             range(len(names)),
-            tmp_path,
+            folder,
             n_threads=1,
             should_stop=should_stop,
             on_case=lambda n: told.append(names[n]),
@@ -67,6 +69,36 @@ def test_every_case_is_told_once_and_both_work(share):
     through, told = share(*names)
     assert through and sorted(told) == sorted(names)
     assert len({read_document(share.output / f"{name}.json")["worker"] for name in names}) == 2
+
+
+def _workers_of(folder, names):
+    return {read_document(folder / "output" / f"{name}.json")["worker"] for name in names}
+
+
+def test_kept_workers_serve_the_next_run_and_end_with_the_block(share, tmp_path):
+    names = [f"c{n}" for n in range(12)]
+    folders = [tmp_path / f"run{n} of a cohort" for n in range(3)]
+    with workers_kept():
+        for folder in folders[:2]:
+            assert share(*names, folder=folder)[0]
+        first, second = (_workers_of(folder, names) for folder in folders[:2])
+        kept = list(cohort_workers._kept.get())
+        assert second <= {worker.process.pid for worker in kept} and first <= {w.process.pid for w in kept}
+        kept[0].process.kill()  # one dies while nobody needs it
+        kept[0].process.wait()
+        assert share(*names, folder=folders[2])[0]
+        third = [worker.process.pid for worker in cohort_workers._kept.get()]
+        assert kept[0].process.pid not in third and kept[1].process.pid in third
+    assert all((folder / f"worker{n}.log").exists() for folder in folders for n in (0, 1))
+    assert not any(psutil.pid_exists(pid) for pid in (*third, kept[0].process.pid))
+
+
+def test_workers_that_were_stopped_are_not_kept(share, tmp_path):
+    with workers_kept():
+        assert share("slow1", "slow2", should_stop=lambda: (share.output / "slow1.trying").exists()) == (False, [])
+        assert not cohort_workers._kept.get()
+        assert share("a", "b", folder=tmp_path / "next")[0]
+        assert len(cohort_workers._kept.get()) == 2
 
 
 def test_a_case_that_kills_is_left_out_after_two_deaths_and_takes_no_other_along(share):
