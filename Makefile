@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 OUT ?= demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup system demo test review-only lint docs clean
+.PHONY: setup system demo test review-only long lint docs clean
 
 setup: system $(VENV)/ready
 
@@ -42,6 +42,12 @@ review-only: setup
 	@settings=$$(mktemp -d) && NAPARI_SSL_TEST_REVIEW_ONLY=1 NAPARI_CONFIG=$$settings/settings.yaml \
 		xvfb-run -a -s "-screen 0 1920x1200x24" $(PY) -m pytest tests/gui/test_review_only.py -v; \
 		status=$$?; rm -rf "$$settings"; exit $$status
+
+# The long ones: a training killed 50 times, 100,000 damaged files, the engine's times; about half an hour.
+long: setup
+	NAPARI_SSL_KILLS=50 $(PY) -m pytest -q tests/training/test_kill_training.py --timeout 3600
+	NAPARI_SSL_FUZZ=100000 $(PY) -m pytest -q tests/fuzz --timeout 7200
+	$(PY) benchmarks/engine.py
 
 lint: setup
 	$(VENV)/bin/ruff check napari_ssl tests benchmarks docs

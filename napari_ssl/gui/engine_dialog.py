@@ -149,6 +149,7 @@ class EngineDialog(QDialog):
         for row, job in enumerate(self._jobs):
             for place, text in enumerate(job_cells(job)):
                 item = QTableWidgetItem(text)
+                item.setToolTip(text)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(row, place, item)
             if (before is None and row == 0) or (before is not None and job.id == before.id):

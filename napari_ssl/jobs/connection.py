@@ -202,6 +202,9 @@ def submit_job(study_folder: Path, job_id: str, resources: dict[str, float], *, 
     from napari_ssl.jobs.supervise import supervise
 
     credentials = ensure_engine()
+    if not credentials.offer:  # of a program before this one: it announces nothing, so nothing would ever run there
+        stop_engine()
+        credentials = ensure_engine()
     key = f"{job_id}#{secrets.token_hex(4)}"
     try:
         with Client(

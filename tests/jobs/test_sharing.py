@@ -16,8 +16,11 @@ from napari_ssl.errors import EngineError
 from napari_ssl.jobs import connection, place
 from napari_ssl.jobs.foreground import run_here
 from napari_ssl.jobs.offers import GPUS_VARIABLE
+from napari_ssl.jobs.runner import Runner
 from napari_ssl.jobs.shared_folder import SharedFolder, check_shared, fingerprint
 from napari_ssl.jobs.supervise import supervise
+
+PEM = "-----BEGIN X-----"
 
 
 @pytest.fixture
@@ -207,3 +210,45 @@ def test_a_command_whose_work_fails_at_the_server_says_why(serving, study, order
     place.use_server(place.read_line(serving().line))
     with pytest.raises(Exception, match="the image is truncated; copy it again"):
         run_here(study, order(fail=True), lambda event: None, lambda: False)
+
+
+def test_the_engine_watches_several_jobs_elsewhere_at_a_time_and_one_here(serving, study, order, eventually):
+    place.use_server(place.read_line(serving(slots=2).line))
+    try:
+        with Runner(study.folder) as runner:
+            jobs = [runner.submit(order(count=400 + n, step_s=0.05)) for n in range(2)]
+            eventually(lambda: all(len(runner.events(job.id)) > 3 for job in jobs), 60)  # both before either ends
+            assert {runner.job(job.id).state for job in jobs} == {JobState.RUNNING}
+            third = runner.submit(order(count=1))
+            eventually(lambda: "Waits for a place at tls://" in runner.job(third.id).message, 60)
+            for job in (*jobs, third):
+                runner.cancel(job.id)
+            eventually(lambda: all(runner.job(job.id).state is JobState.CANCELLED for job in (*jobs, third)), 60)
+    finally:
+        connection.stop_engine()
+
+
+def test_an_engine_of_before_is_replaced_since_it_announces_nothing(study, order, monkeypatch, jobs_environment):
+    from napari_ssl.jobs import connection as module
+
+    engines = iter([{}, {"gpus": 0, "memory_mb": 1, "cores": 1, "slots": 1}])
+    asked = []
+
+    def engine():
+        asked.append("ensure")
+        offer = next(engines)
+        return module.Credentials(
+            address="tls://127.0.0.1:1", pid=1, ca_cert=PEM, client_cert=PEM, client_key=PEM, offer=offer
+        )
+
+    monkeypatch.setattr(module, "ensure_engine", engine)
+    monkeypatch.setattr(module, "stop_engine", lambda: asked.append("stop"))
+    monkeypatch.setattr(module, "security", lambda credentials: None)
+
+    def refuse(*_, **__):
+        raise OSError("refused")
+
+    monkeypatch.setattr("distributed.Client", refuse)
+    with pytest.raises(EngineError, match="does not answer"):
+        module.submit_job(study.folder, "job", {"HERE": 1})
+    assert asked == ["ensure", "stop", "ensure"]
