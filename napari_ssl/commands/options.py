@@ -53,7 +53,8 @@ def names(option: str, text: str | None) -> list[str] | None:
         return None
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
-        raise click.BadParameter("names no case; write CASE,CASE,… or leave the option out", param_hint=option)
+        one = "MODEL" if option == "--ensemble" else "CASE"
+        raise click.BadParameter(f"names none; write {one},{one},… or leave the option out", param_hint=option)
     return list(dict.fromkeys(found))
 
 

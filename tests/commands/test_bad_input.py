@@ -106,7 +106,7 @@ def test_status_says_whether_the_study_can_be_written(study):
 def test_lists_that_name_nothing_are_wrong_usage(study):
     for words in (("predict", study, "--cases", ""), ("train", study, "--strategy", "supervised", "--labelled", ",")):
         result = call(*words)
-        assert result.exit_code == 2 and "names no case" in result.stderr
+        assert result.exit_code == 2 and "names none; write CASE,CASE" in result.stderr
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**64)])
@@ -172,3 +172,9 @@ def test_a_demo_with_a_persons_decisions_is_not_replaced(tmp_path, study):
     (out / "study" / "journal" / "p1-anna.strokes").write_bytes(b"strokes")
     refused(call("demo", "--headless", "--out", out, "--json"), "decisions", "--out")
     assert (out / "study" / "journal" / "p1-anna.strokes").exists()
+
+
+def test_an_empty_list_of_models_asks_for_models(study):
+    for option, wanted in (("--ensemble", "MODEL,MODEL"), ("--cases", "CASE,CASE")):
+        result = call("predict", study, option, " , ")
+        assert result.exit_code == 2 and wanted in result.stderr
