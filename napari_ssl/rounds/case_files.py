@@ -91,7 +91,7 @@ def is_whole(output: Path, case_id: str) -> bool:
     Files that are gone count as whole: the study takes them away once it has them.
     """
     record = read_document(output / f"{case_id}.json")
-    if record is None:
+    if not isinstance(record, dict):
         return False
     for what, made in (record.get("files") or {}).items():
         path = case_file(output, case_id, what)
