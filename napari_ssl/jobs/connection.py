@@ -7,6 +7,7 @@ alone: 0600 in a folder of 0700.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import secrets
@@ -140,6 +141,7 @@ def ensure_engine() -> Credentials:
             return credentials
         if started is None and not is_running(folder):
             started = _start(folder)
+            importlib.import_module("distributed")  # needed in a moment; takes about as long as the engine
         elif started is not None and started.poll() not in (None, 0):
             break
         elif started is not None and started.poll() == 0:
