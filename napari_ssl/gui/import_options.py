@@ -40,7 +40,7 @@ class ImportOptions(QWidget):
         )
         self.channel = QLineEdit()
         self.channel.setAccessibleName("Channel")
-        self.channel.setPlaceholderText("only if there are several")
+        self.channel.setPlaceholderText("if several")
         self.channel.setToolTip("Name or number of the channel")
         self._dicom = (QLabel("Phases"), self.phases, self.keep_body, self.keep_identity)
         self._channels = (QLabel("Channel"), self.channel)

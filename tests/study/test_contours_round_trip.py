@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import sys
+import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from napari_ssl.errors import NapariSslError
 from napari_ssl.io.contours.polygons import is_polygons, polygons_document, read_polygons
 from napari_ssl.io.geometry import Geometry
 from napari_ssl.io.identity import Pseudonyms
-from napari_ssl.io.images import write_volume
+from napari_ssl.io.images import read_labels, write_volume
 from napari_ssl.io.layouts import ImportItem, ScanOptions, scan
 from napari_ssl.study import Study
 from napari_ssl.study.exporting import export_study
@@ -113,6 +114,30 @@ def test_contours_and_pictures_that_were_exported_can_be_imported_again(tmp_path
         if np.linalg.det(axes) < 0:  # DICOM sorts slices along row × column
             again = again[:, ::-1]
         assert np.array_equal(again, labels)
+
+
+def test_an_experts_labels_of_the_real_cine_come_back_from_its_own_pictures(shared_data, tmp_path: Path):
+    with tarfile.open(shared_data / "sunnybrook_dicom" / "SCD0000301_dicom.tar.xz") as archive:
+        archive.extractall(tmp_path / "scan", filter="data")
+    crop = read_labels(shared_data / "sunnybrook_cine" / "SCD0000301_4d_gt_crop.nii.gz")
+    frames = tuple(np.flatnonzero(crop.any(axis=(1, 2, 3))).tolist())
+    with Study.create(tmp_path / "study", label_scheme=PRESETS["sunnybrook"]) as study:
+        pseudonyms = Pseudonyms.of_folder(study.folder)
+        pseudonyms.store()
+        (item,) = scan(tmp_path / "scan", options=ScanOptions(pseudonyms=pseudonyms))
+        assert not study.add_cases([item]).failed
+        labels = np.zeros(study.case(item.case_id).shape_tzyx, np.uint8)
+        labels[:, :, 61:189, 68:196] = crop  # where the crop begins (tests/io/test_dicom_real.py)
+        _store(study, item.case_id, labels)
+        export_study(study, tmp_path / "out", "sunnybrook")
+    shutil.copytree(tmp_path / "scan", tmp_path / "out" / item.case_id / "pictures")
+    (again,) = scan(tmp_path / "out", options=ScanOptions(pseudonyms=pseudonyms))
+    found, covered = again.drawn.labels(labels.shape)
+    assert covered == frames and len(frames) >= 1
+    for value in (1, 2):
+        assert (
+            2 * np.sum((found == value) & (labels == value)) / (np.sum(found == value) + np.sum(labels == value)) == 1
+        )
 
 
 @pytest.mark.parametrize("axes", [*ORIENTATIONS[:48:5], OBLIQUE])

@@ -89,7 +89,8 @@ def pair(files: Sequence[tuple[Path, tuple[str, ...]]]) -> list[ImportItem]:
     if alone:
         raise ImageError(
             f"{alone[0]}: is a label map by its name, but no image has this name without the word for labels "
-            f"({len(alone)} such files); rename the image or leave the labels out"
+            f"({len(alone)} such file{'s' if len(alone) > 1 else ''}); rename the image, or move the labels out of the "
+            "folder"
         )
     split_names = {name for n in named for name in n.split_folders}
     return _unique([_item(image, labels.get(key), split_names) for key, image in images.items()])
