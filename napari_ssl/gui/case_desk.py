@@ -152,6 +152,7 @@ class CaseDesk(EditDesk):
             comment=loaded.decision.comment if decided else str(view.get("comment", "")),
         )
         self._moved(*self.navigator.place)
+        self.keep_useful_locks(loaded)
         self.opened.emit(loaded)
         if loaded.rule_flags is None:
             self.rules.request(loaded, pause_ms=0)

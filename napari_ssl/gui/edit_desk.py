@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_ssl.errors import NapariSslError, StorageError
@@ -242,6 +243,14 @@ class EditDesk(QObject):
         if self._tracker is not None:
             self._tracker.locked = self.locked
         self.locks_changed.emit(self.locked)
+
+    def keep_useful_locks(self, loaded: LoadedCase) -> None:
+        """Keep locks from case to case, but free what this case does not have yet: it can only be painted."""
+        curves = {s.value: loaded.curves.get(s.name) for s in self.study.label_scheme.structures}
+        for value in sorted(self.locked):
+            curve = curves.get(value)
+            if curve is None or not np.nansum(curve.volume_ml) > 0:
+                self.set_locked(value, False)
 
     def _tell_locked(self, value: int) -> None:
         name = next((s.name for s in self.study.label_scheme.structures if s.value == value), "Background")

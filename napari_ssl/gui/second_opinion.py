@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QSizePolicy, QSpinBox, QWidget
 
 from napari_ssl.core.model import Model, ModelState, trained_apart
 
-__all__ = ["SecondOpinion"]
+__all__ = ["SecondOpinion", "seed_field"]
+
+_LARGEST = 2**31 - 1
+_NONE_YET = "second opinion: no model for it yet"
+
+
+def seed_field() -> QSpinBox:
+    """Return the field of a training's seed: another seed is what makes a model that can be asked beside the first."""
+    field = QSpinBox()
+    field.setRange(0, _LARGEST)
+    field.setAccessibleName("Random seed")
+    field.setToolTip(
+        "Decides what is left to chance; the same seed gives the same model. For a second opinion (tab Models) train "
+        "with another seed a model that does not begin with the promoted one"
+    )
+    return field
 
 
 class SecondOpinion(QCheckBox):
-    """Shown when there is a model that was trained apart from the promoted one."""
+    """Shown when a model is promoted; it can be ticked when there is one that was trained apart from that."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -21,8 +36,9 @@ class SecondOpinion(QCheckBox):
         self.setToolTip(
             "A model that was trained apart labels the same cases, which takes twice the time. Where the two disagree, "
             "Dice is predicted low: the queue shows it, the doubtful cases first. To have such a model, train one that "
-            "does not begin with another, with another seed."
+            "does not begin with the promoted one, with another random seed (tab Training)."
         )
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # never widens its panel
         self.hide()
 
     @property
@@ -35,5 +51,6 @@ class SecondOpinion(QCheckBox):
         promoted = next((m for m in models if m.state is ModelState.PROMOTED), None)
         apart = [] if promoted is None else trained_apart(promoted, models)
         self._model_id = apart[0].id if apart else ""
-        self.setText(f"with a second opinion by {self._model_id}")
-        self.setVisible(bool(self._model_id))
+        self.setText(f"with a second opinion by {self._model_id}" if self._model_id else _NONE_YET)
+        self.setEnabled(bool(self._model_id))
+        self.setVisible(promoted is not None)

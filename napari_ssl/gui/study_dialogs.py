@@ -25,8 +25,9 @@ from qtpy.QtWidgets import (
 from napari_ssl.core.label_scheme import PRESETS, LabelScheme, StructureRole
 from napari_ssl.core.training import Preprocessing
 from napari_ssl.errors import NapariSslError, StudyReadOnlyError
-from napari_ssl.gui.background import in_words
+from napari_ssl.gui.background import BackgroundTask, in_words
 from napari_ssl.gui.banner import Banner
+from napari_ssl.gui.database_choice import DatabaseChoice
 from napari_ssl.gui.import_dialog import ImportDialog
 from napari_ssl.gui.theme import muted_label, set_margins, wrapped_label
 from napari_ssl.study.study import Study
@@ -44,12 +45,16 @@ _ROLE_TITLES = {
 
 
 class NewStudyDialog(QDialog):
-    """Folder, name, meaning of the labels, in-plane spacing and size of training slices."""
+    """Folder, name, meaning of the labels, in-plane spacing and size of training slices, and where the database is."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("New study")
         self.study: Study | None = None
+        self._making = BackgroundTask(self)
+        self._making.done.connect(self._made)
+        self._making.failed.connect(self._not_made)
+        self.database = DatabaseChoice(self)
         self.banner = Banner(self)
         self.folder = QLineEdit()
         self.folder.setPlaceholderText("An empty or new folder")
@@ -104,6 +109,7 @@ class NewStudyDialog(QDialog):
         form.addRow("", self.preview)
         form.addRow("Pixel spacing for training", self.spacing)
         form.addRow("Training slice (rows × columns)", _row(self.crop[0], QLabel("×"), self.crop[1]))
+        form.addRow("Database", self.database)
         form.addRow(
             "",
             muted_label(
@@ -118,9 +124,10 @@ class NewStudyDialog(QDialog):
         column.addStretch(1)
         column.addWidget(self.reason)
         column.addWidget(self.buttons)
-        self.resize(620, 420)
+        self.resize(620, 480)
 
     def _connect(self) -> None:
+        self.database.changed.connect(self._refresh)
         self.browse.clicked.connect(self._browse)
         for line in (self.folder, self.name, self.custom):
             line.textChanged.connect(self._refresh)
@@ -159,7 +166,7 @@ class NewStudyDialog(QDialog):
             self.preprocessing()
         except NapariSslError as error:
             return in_words(error)
-        return ""
+        return self.database.why_not()
 
     def _refresh(self) -> None:
         self.custom.setVisible(self.labels.currentData() == "")
@@ -173,21 +180,38 @@ class NewStudyDialog(QDialog):
         self.preview.setVisible(scheme is not None)
         reason = self.why_not()
         self.reason.setText(reason)
-        self.create_button.setEnabled(not reason)
+        self.create_button.setEnabled(not reason and not self._making.running)
 
     def create_study(self) -> None:
-        """Make the study and close the dialog; an error stays in it, in words."""
-        try:
-            self.study = Study.create(
-                Path(self.folder.text().strip()).expanduser(),
-                label_scheme=self.label_scheme(),
-                preprocessing=self.preprocessing(),
-                name=self.name.text().strip() or None,
+        """Make the study in a thread, since a server may take its time, and close; an error stays here, in words."""
+        folder, name = Path(self.folder.text().strip()).expanduser(), self.name.text().strip() or None
+        scheme, preprocessing, url = self.label_scheme(), self.preprocessing(), self.database.url
+        self.banner.clear()
+        self._making.start(
+            lambda _run: Study.create(
+                folder, label_scheme=scheme, preprocessing=preprocessing, name=name, database_url=url
             )
-        except (NapariSslError, OSError) as error:
-            self.banner.show_message(in_words(error), kind="error")
-            return
+        )
+        self.create_button.setEnabled(False)
+
+    def _made(self, study: Study) -> None:
+        self.study = study
         self.accept()
+
+    def _not_made(self, text: str) -> None:
+        self.banner.show_message(text, kind="error")
+        self._refresh()
+
+    def reject(self) -> None:
+        """Close without a study; one that is being made cannot be called off, which takes seconds at most."""
+        if not self._making.running:
+            super().reject()
+
+    def done(self, result: int) -> None:
+        """Close; nobody waits for a server any more."""
+        self.database.close_task()
+        self._making.close()
+        super().done(result)
 
 
 def _preview(scheme: LabelScheme) -> str:

@@ -184,6 +184,7 @@ class TrainingPanel(QWidget):
                 policy=order.policy,
                 policy_parameters=dict(order.policy_parameters),
                 device=order.device,
+                seed=order.seed,
                 processes=order.processes,
             )
 

@@ -21,6 +21,7 @@ from napari_ssl.core.catalogue import (
 )
 from napari_ssl.core.training import Preprocessing, StartModel
 from napari_ssl.gui.parameter_form import ParameterForm
+from napari_ssl.gui.second_opinion import seed_field
 from napari_ssl.gui.theme import WheelGuard, heading, muted_label, set_margins, wrapped_label
 from napari_ssl.gui.training_processes import ProcessesForm
 from napari_ssl.gui.training_start import begins_with
@@ -57,6 +58,7 @@ class TrainingOrder:
     policy_parameters: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     processes: int = 1
+    seed: int = 0
 
 
 def main_parameters(entry: StrategyEntry) -> tuple[str, ...]:
@@ -108,7 +110,8 @@ class TrainingSetup(QWidget):
         self.reason = muted_label()
         self._count_labels: dict[str, tuple[QLabel, QLabel]] = {}
         self._guard = WheelGuard(self)
-        self._guard.protect(self.strategy, self.preset, self.network, self.policy, self.device)
+        self.seed = seed_field()
+        self._guard.protect(self.strategy, self.preset, self.network, self.policy, self.device, self.seed)
         self._build()
         self.strategy.currentIndexChanged.connect(self._choose_strategy)
         self.preset.currentIndexChanged.connect(self._choose_preset)
@@ -151,6 +154,7 @@ class TrainingSetup(QWidget):
         column.addWidget(self.form)
         column.addWidget(self.network_form)
         place = QFormLayout()
+        place.addRow("Random seed", self.seed)
         place.addRow("Compute on", self.device)
         column.addLayout(place)
         column.addWidget(self.processes)
@@ -237,6 +241,7 @@ class TrainingSetup(QWidget):
             policy_parameters=self.policy_form.overrides() if self.entry.uses_unlabelled else {},
             device=self.processes.device_for(self.device.currentData()),
             processes=self.processes.number_for(self.device.currentData()),
+            seed=self.seed.value(),
         )
 
     # -- start ---------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ class DatabaseAddress:
         """The address in its parts; StudyError where it is none."""
         try:
             return sa.make_url(self.url)
-        except sa.exc.ArgumentError:  # its text may hold a password: it is not repeated
+        except (sa.exc.ArgumentError, ValueError):  # its text may hold a password: it is not repeated
             raise StudyError(
                 "the address of the database cannot be read; use postgresql://user@host/database"
             ) from None

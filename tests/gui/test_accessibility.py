@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -27,6 +28,8 @@ from napari_ssl.core.case import Split
 from napari_ssl.core.subject import Subject
 from napari_ssl.gui.cheat_sheet import CheatSheet
 from napari_ssl.gui.curve_view import CurveView
+from napari_ssl.gui.engine_dialog import EngineDialog
+from napari_ssl.gui.export_dialog import ExportDialog
 from napari_ssl.gui.findings import FindingList
 from napari_ssl.gui.history_dialog import HistoryDialog
 from napari_ssl.gui.history_rows import HistoryRow
@@ -43,8 +46,10 @@ from napari_ssl.gui.review_panel import ReviewPanel
 from napari_ssl.gui.start_page import StartPage
 from napari_ssl.gui.study_dialogs import NewStudyDialog
 from napari_ssl.gui.subject_dialog import SubjectDialog
+from napari_ssl.gui.team_window import TeamWindow
 from napari_ssl.gui.tour import Tour, TourStep
 from napari_ssl.gui.training_panel import TrainingPanel
+from napari_ssl.jobs.connection import ENGINE_FOLDER_VARIABLE
 
 _FIELDS = (
     QAbstractButton,
@@ -159,10 +164,62 @@ def test_every_field_has_a_name_and_is_reached_by_tab(name, qtbot, home):
     assert not problems(panel)
 
 
-def test_the_import_dialog_too(qtbot, review_study):
-    dialog = ImportDialog(None, review_study)
+class QuietBridge(QObject):
+    """A runner's line that says nothing."""
+
+    jobs_changed = Signal(list)
+    refused = Signal(str, str)
+
+    def close(self) -> None:
+        return
+
+
+_DIALOGS_OF_A_STUDY = {
+    "import": lambda study: ImportDialog(None, study),
+    "export": lambda study: ExportDialog(None, study),
+    "team": lambda study: TeamWindow(study, "Ada"),
+    "jobs and engine": lambda study: EngineDialog(study, make_bridge=lambda _f, _p: QuietBridge()),
+}
+
+
+@pytest.mark.parametrize("name", _DIALOGS_OF_A_STUDY)
+def test_dialogs_of_a_study_have_names_and_are_walked_by_tab_to_the_end(
+    name, qtbot, review_study, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(ENGINE_FOLDER_VARIABLE, str(tmp_path / "engine"))
+    dialog = _DIALOGS_OF_A_STUDY[name](review_study)
     qtbot.addWidget(dialog)
+    dialog.show()
+    qtbot.waitExposed(dialog)
+    assert len(fields(dialog)) > 3
     assert not problems(dialog)
+    reached = _walk(qtbot, dialog)
+    wanted = {w for w in fields(dialog) if w.isVisible() and w.isEnabled()}  # what was read meanwhile changed them
+    missed = {type(w).__name__ + " " + spoken(w, dialog) for w in wanted if not _was_reached(w, reached)}
+    dialog.done(0)
+    assert not missed
+
+
+def _walk(qtbot, dialog: QWidget) -> set[QWidget]:
+    """Press Tab until the focus comes round; returns what had it."""
+    reached: set[QWidget] = set()
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow, timeout=10000)
+    first = dialog.focusWidget() or dialog.nextInFocusChain()
+    first.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.waitUntil(first.hasFocus, timeout=10000)
+    for _ in range(200):
+        now = dialog.focusWidget()
+        if now is None or (now in reached and len(reached) > 1 and now is first):
+            break
+        reached.add(now)
+        QTest.keyClick(now, Qt.Key.Key_Tab)
+    return reached
+
+
+def _was_reached(widget: QWidget, reached: set[QWidget]) -> bool:
+    """Whether the field, or the line inside it, had the focus."""
+    return widget in reached or any(widget.isAncestorOf(w) for w in reached)
 
 
 def test_a_field_without_name_or_focus_is_found(qtbot):

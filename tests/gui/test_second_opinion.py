@@ -22,11 +22,12 @@ def study(tmp_path, monkeypatch):
         yield study
 
 
-def test_without_a_model_trained_apart_nothing_is_offered(qtbot, study):
+def test_without_a_model_trained_apart_it_is_said_how_to_have_one(qtbot, study):
     box = SecondOpinion()
     qtbot.addWidget(box)
     box.show_models(study.models())  # the second began with the first
-    assert box.isHidden() and box.model_ids == ()
+    assert not box.isHidden() and not box.isEnabled() and box.model_ids == ()
+    assert "no model for it yet" in box.text() and "seed (tab Training)" in box.toolTip()
     box.setChecked(True)
     assert box.model_ids == ()
     box.show_models([])
@@ -57,7 +58,7 @@ def test_a_ticked_box_lets_the_other_model_label_too(qtbot, study, monkeypatch):
     make = lambda folder, parent: JobBridge(folder, parent, make_runner=lambda f: FakeRunner(study.folder))  # noqa: E731
     panel.set_study(study, make_bridge=make)
     try:
-        qtbot.waitUntil(panel.second_opinion.isVisible, timeout=5000)
+        qtbot.waitUntil(panel.second_opinion.isEnabled, timeout=5000)
         assert second.id in panel.second_opinion.text()
         for wanted in ((), (second.id,)):
             qtbot.waitUntil(panel.relabel_button.isEnabled, timeout=5000)

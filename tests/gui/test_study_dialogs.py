@@ -41,7 +41,9 @@ def test_a_preset_makes_a_study(qtbot, dialog, tmp_path):
     dialog.spacing.setValue(1.8)
     dialog.crop[0].setValue(192)
     qtbot.mouseClick(dialog.create_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dialog.study is not None, timeout=20000)
     with dialog.study as study:
+        assert not study.is_on_server
         assert study.label_scheme == PRESETS["ukbb"]
         assert study.preprocessing.pixel_spacing_mm == 1.8
         assert study.preprocessing.crop_yx == (192, 224)
@@ -69,7 +71,8 @@ def test_a_folder_with_a_study_is_refused_in_words_and_the_dialog_stays(qtbot, d
     dialog.folder.setText(str(tmp_path / "s"))
     choose(dialog, "acdc")
     qtbot.mouseClick(dialog.create_button, Qt.MouseButton.LeftButton)
-    assert dialog.isVisible() and dialog.study is None
+    qtbot.waitUntil(lambda: bool(dialog.banner.text), timeout=20000)
+    assert dialog.isVisible() and dialog.study is None and dialog.create_button.isEnabled()
     assert "open that study" in dialog.banner.text
 
 
