@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QStackedWidget,
     QVBoxLayout,
@@ -90,7 +91,12 @@ class PlaceForm(QWidget):
             self._kubernetes.set(place)
 
     def _show_page(self) -> None:
+        for number in range(self.pages.count()):  # the tallest page would keep its room when it is not shown
+            page, is_shown = self.pages.widget(number), number == self.kind.currentIndex()
+            policy = QSizePolicy.Policy.Preferred if is_shown else QSizePolicy.Policy.Ignored
+            page.setSizePolicy(QSizePolicy.Policy.Preferred, policy)
         self.pages.setCurrentIndex(self.kind.currentIndex())
+        self.pages.setMaximumHeight(self.pages.currentWidget().sizeHint().height())
         self.pages.setVisible(self.kind.currentIndex() != HERE)  # an empty page takes no room
 
     def refresh(self) -> None:
