@@ -89,3 +89,29 @@ def test_dyn_unet_has_the_channels_of_nnunet_and_keeps_thick_slices_apart():
     assert deep.bottleneck.conv1.conv.kernel_size == (3, 3, 3)
     assert len(flat.deep_supervision_heads) == 3
     assert not any(name.startswith("skip_layers") for name in flat.state_dict())
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dsresunet_has_the_parameters_that_its_description_gives(dimensions, channels):
+    """Short connections around two convolutions, long ones that add, two auxiliary classifiers."""
+    n_classes, widths = 4, [16, 32, 64, 128]
+
+    def residual(n_in, n_out):
+        normalisation, short = 2 * 2 * n_out, n_in * n_out * (n_in != n_out)
+        return 3**dimensions * n_out * (n_in + n_out) + normalisation + short
+
+    down = sum(residual(a, b) for a, b in zip([channels, *widths], widths, strict=False))
+    up = sum(2**dimensions * 2 * w * w + w + residual(w, w) for w in widths[:-1])
+    heads = sum(w * n_classes + n_classes for w in widths[:3])
+    network = build_network("dsresunet", in_channels=channels, n_classes=n_classes, dimensions=dimensions)
+    assert count_parameters(network) == down + up + heads
+
+
+def test_residual_unet_has_the_size_of_monais():
+    from monai.networks.nets import UNet
+
+    theirs = UNet(2, 1, 4, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2, norm="batch")
+    ours = build_network("res-unet", n_classes=4)
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict().items()}
+    assert count_flops(ours, (1, 1, 96, 64)) == count_flops(theirs, (1, 1, 96, 64)) > 0
