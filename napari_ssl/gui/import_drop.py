@@ -8,13 +8,17 @@ from pathlib import Path
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
+from napari_ssl.gui.open_files import is_study
+from napari_ssl.io.bundles import is_bundle
 from napari_ssl.io.dicom.folder import is_dicom
 
 __all__ = ["ImportDrop", "droppable"]
 
 
 def droppable(paths: Sequence[Path]) -> bool:
-    """Whether what is dropped is for the import: folders, or DICOM files."""
+    """Whether what is dropped is for the import: folders and DICOM files, but no study and no model."""
+    if len(paths) == 1 and (is_study(paths[0]) or is_bundle(paths[0])):
+        return False
     return bool(paths) and all(p.is_dir() or (p.is_file() and is_dicom(p)) for p in paths)
 
 

@@ -28,10 +28,15 @@ __all__ = [
     "write_nifti",
 ]
 
+_OTHERS = (".zarr", ".n5")
+"""Folders of many thousand files that other plugins read; to look through them takes seconds."""
+
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerTuple]] | None:
     """Return a reader for images, DICOM, contours, studies, models and data sets, None for anything else."""
     paths = _paths(path)
+    if any(p.suffix.lower() in _OTHERS for p in paths):
+        return None
     if len(paths) == 1 and is_study(paths[0]):
         return _act
     read = reader_of(paths)

@@ -15,6 +15,7 @@ from npe2 import PluginManager
 
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.errors import ImageError, LabelError, StorageError, StudyError
+from napari_ssl.gui.import_drop import droppable
 from napari_ssl.gui.plugin import get_reader
 from napari_ssl.io.contours.polygons import polygons_document, read_polygons
 from napari_ssl.io.dicom_seg import read_dicom_seg
@@ -202,7 +203,10 @@ def test_models_and_data_sets_without_a_study_say_what_to_do(tmp_path):
         get_reader(str(tmp_path / "acdc"))(str(tmp_path / "acdc"))
 
 
-def test_json_of_others_is_left_alone(tmp_path):
+def test_json_and_zarr_of_others_are_left_alone(tmp_path):
+    (tmp_path / "cells.zarr" / "0").mkdir(parents=True)
+    write_volume(tmp_path / "cells.zarr" / "0" / "a.nii.gz", np.zeros((1, 2, 6, 5), np.int16), OBLIQUE)
+    assert get_reader(str(tmp_path / "cells.zarr")) is None
     (tmp_path / "settings.json").write_text(json.dumps({"format": "other"}))
     assert get_reader(str(tmp_path / "settings.json")) is None
     document = polygons_document(np.ones((1, 2, 6, 5), np.uint8), (0,), PRESETS["acdc"], OBLIQUE, "c")
@@ -237,3 +241,13 @@ def test_labels_of_the_workspace_are_saved_on_the_grid_of_the_case_with_its_stru
     assert study.image_geometry("case0").differs(found.geometry) is None
     assert found.scheme.names == study.label_scheme.names
     np.testing.assert_array_equal(found.labels, labels.data)
+
+
+def test_studies_and_models_are_not_dropped_into_the_import(tmp_path, review_study):
+    (tmp_path / "model").mkdir()
+    for name in ("card.json", "weights.safetensors"):
+        (tmp_path / "model" / name).write_text("{}")
+    (tmp_path / "pictures").mkdir()
+    assert droppable([tmp_path / "pictures"]) and droppable([tmp_path / "pictures", tmp_path])
+    assert not droppable([tmp_path / "model"]) and not droppable([review_study.folder])
+    assert get_reader(str(tmp_path / "model")) and get_reader(str(review_study.folder))
