@@ -101,3 +101,16 @@ def test_a_pickle_that_makes_the_reader_stumble_is_refused_in_words(tmp_path, co
     path.write_bytes(content + hashlib.sha256(content).digest())
     with pytest.raises(CheckpointError, match="cannot read the checkpoint"):
         read_checkpoint(path)
+
+
+def test_contours_without_a_case_or_with_an_infinite_value_are_refused_in_words(tmp_path):
+    from fuzz_targets import TARGETS
+
+    (target,) = (t for t in TARGETS if t.name == "polygons")
+    path = target.prepare(tmp_path)
+    whole = path.read_text()
+    for change in (('"case"', '"cas"'), ('"value": 1', '"value": 1e999'), ('"frames": [0]', '"frames": [1e999]')):
+        assert change[0] in whole
+        path.write_text(whole.replace(*change))
+        with pytest.raises(LabelError, match="lacks or misstates"):
+            target.read(path)

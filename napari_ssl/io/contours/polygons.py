@@ -134,14 +134,14 @@ def read_polygons(path: str | Path) -> Polygons:
     try:
         scheme, geometry, shape = _scheme(document), _geometry(document), tuple(map(int, document["shape_tzyx"]))
         frames = tuple(int(f) for f in document["frames"])
-        labels = _filled(document["contours"], scheme, shape, str(path))
-    except (KeyError, TypeError, ValueError, IndexError, SchemeError) as error:
+        labels, case_id = _filled(document["contours"], scheme, shape, str(path)), str(document["case"])
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, SchemeError) as error:
         raise LabelError(
             f"{path}: lacks or misstates {error}; export the contours again with this version of napari-ssl"
         ) from error
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from error
-    return Polygons(case_id=str(document["case"]), labels=labels, frames=frames, scheme=scheme, geometry=geometry)
+    return Polygons(case_id=case_id, labels=labels, frames=frames, scheme=scheme, geometry=geometry)
 
 
 def _scheme(document: dict[str, Any]) -> LabelScheme:
