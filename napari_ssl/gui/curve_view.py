@@ -84,6 +84,7 @@ class CurveView(QWidget):
         self._plot_page = QStackedWidget()
         self._plot_page.addWidget(plot_side)
         self._values.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._values.setWordWrap(True)
         self._values.setText("One time point: no curve, volumes only.")
         self._plot_page.addWidget(self._values)
         page = QWidget()

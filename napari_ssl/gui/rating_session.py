@@ -112,7 +112,8 @@ def why_none(rows: Sequence[QueueRow], n_rated: int, edited: Collection[str] = (
         )
     waiting = sum(r.case_id in edited for r in proposed)
     if waiting:
-        return f"{waiting} of the cases hold unsaved strokes of yours. Save or revert them first (tab Review)."
+        holds = "1 case holds" if waiting == 1 else f"{waiting} cases hold"
+        return f"{holds} unsaved strokes of yours. Save or revert them first (tab Review)."
     decided = sum(r.state in (ReviewState.ACCEPTED, ReviewState.CORRECTED) for r in proposed)
     return (
         f"{len(proposed)} cases have proposed labels, but each is in the training, validation or test set of a model"

@@ -67,6 +67,8 @@ class RatingActions(CaseActions):
         self.tabs.setCurrentWidget(self.rating)
         if self.study.read_only:
             return
+        if self._case_is_open():
+            self.reviewer.session.strokes.compact()  # strokes that were all undone keep no case out
         study, reader = self.study, self.reader
         self.rating.show_start("Drawing cases …")
         self.rating.counts.setProperty("busy", True)

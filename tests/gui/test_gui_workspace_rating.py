@@ -241,6 +241,15 @@ def test_proposals_are_rated_not_corrections_and_unsaved_strokes_keep_a_case_out
     assert second not in widget._rating_session.drawn
 
 
+def test_strokes_that_were_all_undone_keep_no_case_out(window, review_study):
+    window.stroke()
+    wait(lambda: window.session.is_edited)
+    window.press(Qt.Key.Key_Z, CTRL)
+    wait(lambda: not window.session.is_edited)
+    widget = begin(window)
+    assert "case0" in widget._rating_session.drawn
+
+
 def test_without_anything_to_rate_it_says_why(window, review_study, monkeypatch):
     monkeypatch.setattr(Study, "rating_queue", lambda *_: [])
     widget = begin(window)

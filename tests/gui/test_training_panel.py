@@ -108,8 +108,10 @@ def test_starting_submits_the_order_of_the_form(qtbot, panel, study, runner):
     panel.setup.form.editor("alternations").setValue(2)
     panel.setup.policy.setCurrentIndex(panel.setup.policy.findData("clinician"))
     panel.setup.network_form.editor("base_channels").setValue(4)
+    panel.setup.seed.setValue(7)
     start(qtbot, panel, runner)
     (spec,) = runner.specs
+    assert spec.seed == 7
     assert (spec.strategy, spec.policy, spec.parameters["alternations"]) == ("alternating-crf", "clinician", 2)
     assert spec.parameters["initial"] == "400 iterations"  # from the preset
     assert spec.network_parameters["base_channels"] == 4
