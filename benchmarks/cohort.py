@@ -118,10 +118,12 @@ def add_model(study: Study, folder: Path, model_id: str) -> None:
 
 def use_fake_network(milliseconds: float = 0.0, threshold: int = 200) -> None:
     """Replace the labelling of an image by a threshold, after so much CPU time of one thread."""
-    from napari_ssl.inference.labelling import Labelling
+    from napari_ssl.inference.labelling import Labelling, LabellingStopped
     from napari_ssl.rounds import prediction
 
-    def label_image(network: Any, image: np.ndarray, *, scheme: Any, **_: Any) -> Labelling:
+    def label_image(network: Any, image: np.ndarray, *, scheme: Any, should_stop: Any, **_: Any) -> Labelling:
+        if should_stop():
+            raise LabellingStopped("stopped on request")
         until = time.thread_time() + milliseconds / 1000
         while time.thread_time() < until:
             np.sqrt(image[0].astype(np.float32)).sum()

@@ -34,20 +34,21 @@ class OverviewRoom(QueueRoom):
         """Return counts of cases, subjects, decisions; by split and by state of review (all readers together)."""
         touched = EditJournal.cases_with_edits(self.folder)
         with self._database.read() as connection:
-            by_split = dict(connection.execute(_BY_SPLIT).all())
+            n_cases = connection.execute(_N_CASES).scalar_one()
+            by_split = {split: connection.execute(_n_of(split)).scalar_one() for split in Split if split != _LARGEST}
             n_subjects = connection.execute(_N_SUBJECTS).scalar_one()
             n_reference = connection.execute(_n_with((Source.REFERENCE.value,))).scalar_one()
             n_proposal = connection.execute(_n_with(_PROPOSED)).scalar_one()
             n_decisions = connection.execute(sa.select(sa.func.count()).select_from(schema.decisions)).scalar_one()
             touched.update(connection.execute(sa.select(schema.decisions.c.case_id).distinct()).scalars())
-        n_cases = sum(by_split.values())
+        by_split[_LARGEST] = n_cases - sum(by_split.values())
         rows = self.queue_rows() if len(touched) > _MOST_ASKED_FOR else self.queue_rows(case_ids=touched)
         by_state = Counter({ReviewState.UNREVIEWED.value: n_cases - len(rows)})
         by_state.update(row.state.value for row in rows)
         return {
             "n_cases": n_cases,
             "n_subjects": n_subjects,
-            "cases_by_split": {split.value: by_split.get(split.value, 0) for split in Split},
+            "cases_by_split": {split.value: by_split[split] for split in Split},
             "cases_by_state": {state: n for state, n in by_state.items() if n},
             "n_with_reference": n_reference,
             "n_with_proposal": n_proposal,
@@ -75,12 +76,16 @@ class OverviewRoom(QueueRoom):
         return [rows[case_id] for case_id in case_ids]
 
 
-_BY_SPLIT = (
-    sa.select(schema.subjects.c.split, sa.func.count())
-    .select_from(schema.cases.join(schema.subjects))
-    .group_by(schema.subjects.c.split)
-)
+_LARGEST = Split.TRAIN
+"""What the other splits leave: counting them alone takes a third of the time of a join over all cases."""
+_N_CASES = sa.select(sa.func.count()).select_from(schema.cases)
 _N_SUBJECTS = sa.select(sa.func.count(schema.cases.c.subject_id.distinct()))
+
+
+def _n_of(split: Split) -> sa.Select:
+    """Count the cases whose subjects are in a split."""
+    subjects = sa.select(schema.subjects.c.id).where(schema.subjects.c.split == split.value)
+    return _N_CASES.where(schema.cases.c.subject_id.in_(subjects))
 
 
 def _n_with(sources: tuple[str, ...]) -> sa.Select:
