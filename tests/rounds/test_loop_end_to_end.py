@@ -267,7 +267,7 @@ def test_adopting_after_a_crash_in_the_middle_makes_up_for_what_was_missed(study
     spec = prediction_spec(study)
     result = execute(spec, tmp_path / "prediction", quietly, never)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Study, "set_measures", crash)
+        patch.setattr("napari_ssl.study.proposals._record", crash)
         adopt(study, spec, result, tmp_path / "prediction")
     adopt(study, spec, result, tmp_path / "prediction")
     for case in result["cases"]:
