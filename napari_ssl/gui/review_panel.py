@@ -318,6 +318,11 @@ class ReviewPanel(QWidget):
         self.tools.setEnabled(enabled and writable)
         self.take_back_button.setEnabled(writable)
 
+    def set_study_open(self, is_open: bool) -> None:
+        """Without a study there is no decision to take back and no history to read."""
+        self.take_back_button.setEnabled(is_open)
+        self.history_button.setEnabled(is_open)
+
     def show_case(self, loaded: LoadedCase, comment: str) -> None:
         """Show what is known of a case."""
         case, segmentation = loaded.case, loaded.segmentation

@@ -50,6 +50,7 @@ class StudyActions(RatingActions):
         self.curves.clear("Open a study to see volume curves.")
         self.findings.clear()
         self.rating.set_study_open(False)
+        self.review.set_study_open(False)
         self.start_page.show_page(
             "Review workspace",
             "Vet the labels that a network proposes: accept, reject or correct them, then train on what you accepted.",
@@ -127,6 +128,7 @@ class StudyActions(RatingActions):
         self.review.set_reasons(study.reject_reasons)
         self.review.tools.set_scheme(study.label_scheme)
         self.review.show_nothing("Choose a case in the queue.")
+        self.review.set_study_open(True)
         self.curves.clear("Open a case to see its volume curves.")
         self.start_page.show_page(study.name, "Reading the study …")
         self.rating.show_start("")

@@ -86,6 +86,8 @@ def window(workspace, review_study):
     workspace.widget.set_study(Study.open(review_study.folder))
     workspace.wait_for("case0")
     QApplication.processEvents()
+    labels = workspace.widget.canvas.labels
+    labels.selected_label = workspace.study.label_scheme.structures[0].value  # the test before may have chosen another
     workspace.canvas.setFocus()
     yield workspace
     workspace.widget.set_study(None)

@@ -56,6 +56,7 @@ def test_without_a_study_there_are_ways_to_begin(make_napari_viewer):
     assert texts == ["Open study …", "New study …", "Try the sample study"]
     QApplication.processEvents()
     assert widget.start_page.isVisible()
+    assert not widget.review.take_back_button.isEnabled() and not widget.review.history_button.isEnabled()
     for key in (Qt.Key.Key_A, Qt.Key.Key_N, Qt.Key.Key_R, Qt.Key.Key_U, Qt.Key.Key_Right, Qt.Key.Key_H):
         QTest.keyClick(compat.canvas_widget(viewer), key)
     widget.close_workspace()
