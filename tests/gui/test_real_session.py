@@ -37,6 +37,7 @@ def sitting(workspace, tmp_path, monkeypatch):
     folder = _study(tmp_path)
     workspace.widget.set_study(Study.open(folder))
     workspace.wait_for("case0")
+    workspace.widget.tabs.setCurrentWidget(workspace.widget.review)  # the test before may have left another page
     workspace.canvas.setFocus()
     yield workspace
     workspace.widget.tabs.setCurrentWidget(workspace.widget.review)
