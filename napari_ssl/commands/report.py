@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -14,9 +14,11 @@ from napari_ssl.commands.options import JSON, STUDY, catching, report, say
 from napari_ssl.errors import NapariSslError
 from napari_ssl.io.atomic import write_bytes
 from napari_ssl.io.images import read_image
-from napari_ssl.report.round_page import Example, write_round_page
 from napari_ssl.rounds.round_summary import summarise_round
 from napari_ssl.study.study import Study
+
+if TYPE_CHECKING:
+    from napari_ssl.report.round_page import Example
 
 __all__ = ["COMMANDS"]
 
@@ -31,6 +33,8 @@ __all__ = ["COMMANDS"]
 @catching
 def write_report(study: Path, number: int | None, out: Path | None, as_json: bool) -> None:
     """Write what a round brought as one HTML page, with its figures as SVG and PNG and its numbers as JSON."""
+    from napari_ssl.report.round_page import write_round_page  # brings matplotlib
+
     with Study.open(study, read_only=True) as opened:
         document = summarise_round(opened, number)
         folder = out or opened.folder / "reports"
@@ -43,6 +47,8 @@ def write_report(study: Path, number: int | None, out: Path | None, as_json: boo
 
 def _examples(study: Study, document: dict[str, Any]) -> Callable[[str], Example | None]:
     """Find the label maps that the evaluation of the round's model kept."""
+    from napari_ssl.report.round_page import Example
+
     model = next(m for m in document["models"] if m["id"] == document["example_model"])
     runs = study.folder / "runs"
 

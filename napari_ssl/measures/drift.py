@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from napari_ssl.core.parameters import parameter, validate
 from napari_ssl.measures.evaluation import compare
@@ -203,6 +202,8 @@ def _more_flagged(record: RoundRecord, earlier: Sequence[RoundRecord], limits: D
     rise = 100.0 * (newly - no_longer) / len(shared)
     if newly <= no_longer or rise < limits.flagged_rise_points:
         return []
+    from scipy.stats import binomtest  # takes most of a second, which every command would wait for
+
     p = binomtest(newly, newly + no_longer, 0.5, alternative="greater").pvalue
     if p >= limits.p_value:
         return []

@@ -12,11 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from napari_ssl.core.rating import NOT_READABLE, Rating, needs_adjudication, standing_ratings
 from napari_ssl.errors import DecisionError
@@ -229,7 +229,7 @@ def _kappa(table: NDArray[np.float64], weights: NDArray[np.float64], level: floa
     mean = (weights @ columns)[:, None] + (rows @ weights)[None, :]
     spread = float((share * (weights - mean * (1 - value)) ** 2).sum())
     variance = (spread - (value - expected * (1 - value)) ** 2) / (n * (1 - expected) ** 2)
-    half = float(norm.ppf((1 + level) / 2)) * math.sqrt(max(0.0, variance))
+    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(max(0.0, variance))
     return Kappa(
         value=value, low=max(-1.0, value - half), high=min(1.0, value + half), agreement=observed, n_items=round(n)
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from napari_ssl.errors import LabelError
 
@@ -103,7 +103,7 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> TestResult
     if spread <= 1e-12 * abs(differences.mean()):
         return TestResult(n=n, statistic=None, p=None)
     t = float(differences.mean() / (spread / math.sqrt(n)))
-    return TestResult(n=n, statistic=t, p=float(2 * stats.t.sf(abs(t), n - 1)))
+    return TestResult(n=n, statistic=t, p=float(2 * special.stdtr(n - 1, -abs(t))))
 
 
 def wilcoxon_test(first: Sequence[float], second: Sequence[float]) -> TestResult:
@@ -117,6 +117,8 @@ def wilcoxon_test(first: Sequence[float], second: Sequence[float]) -> TestResult
         return TestResult(n=0, statistic=None, p=None)
     if not differences.any():
         return TestResult(n=len(differences), statistic=0.0, p=1.0)
+    from scipy import stats  # takes most of a second, which every command would wait for
+
     found = stats.wilcoxon(differences)
     return TestResult(n=len(differences), statistic=float(found.statistic), p=float(found.pvalue))
 
@@ -169,7 +171,7 @@ def bland_altman(found: Sequence[float], expected: Sequence[float]) -> BlandAltm
     if n < 2:
         return BlandAltman(n=n, bias=bias)
     sd = float(differences.std(ddof=1))
-    t = float(stats.t.ppf(0.975, n - 1))
+    t = float(special.stdtrit(n - 1, 0.975))
     of_bias, of_limit = t * sd / math.sqrt(n), t * sd * math.sqrt(3 / n)
     lower, upper = bias - 1.96 * sd, bias + 1.96 * sd
     return BlandAltman(

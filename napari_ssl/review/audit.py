@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from statistics import NormalDist
 from typing import Any
-
-from scipy.stats import norm
 
 from napari_ssl.core.consensus import FINAL, counting
 from napari_ssl.core.decision import STATE_OF, Decision, Verdict, standing_decisions
@@ -29,7 +28,7 @@ def wilson_interval(k: int, n: int, *, level: float = 0.95) -> tuple[float, floa
     """Interval of a share k of n (Wilson, J. Am. Stat. Assoc. 22:209, 1927); None, None without any."""
     if n == 0:
         return None, None
-    z, p = float(norm.ppf((1 + level) / 2)), k / n
+    z, p = NormalDist().inv_cdf((1 + level) / 2), k / n
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
 

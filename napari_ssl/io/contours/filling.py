@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from napari_ssl.core.label_order import LabelProposal
@@ -47,6 +46,8 @@ class Contour:
 
 def fill(points_xy: NDArray[np.float64], shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
     """Return ``(Y, X)`` bool: the pixels whose centres lie inside."""
+    from matplotlib.path import Path as Outline  # every command would wait for it, few read contours
+
     mask = np.zeros(shape_yx, bool)
     low = np.clip(np.floor(points_xy.min(axis=0)).astype(int), 0, None)
     high = np.minimum(np.ceil(points_xy.max(axis=0)).astype(int) + 1, shape_yx[::-1])
