@@ -20,7 +20,8 @@ Defaults
     τ = 0.95, CutMix with probability ½ and a box of 2 to 40 % of the image with sides in ratio 0.3 to 3.3, dropout ½,
     L_x as the mean of cross-entropy and Dice beside L_u of weight 1, the weights ¼, ¼, ½ and ½, Dice for the unlabelled
     images: the authors' program for ACDC (``more-scenarios/medical/unimatch.py``). Strong view: brightness
-    and contrast within ± 50 % with probability 0.8, blur with SD 0.1 to 2 pixels with probability ½.
+    and contrast within ± 50 % with probability 0.8, between a slice's darkest and brightest grey; blur with SD 0.1 to
+    2 pixels with probability ½.
 
 Departures
     The residual U-Net and AdamW by default (``--preset paper``: SGD 0.01, poly); anatomy is never mirrored or turned
@@ -50,7 +51,7 @@ from napari_ssl.training.dataset import Batch
 from napari_ssl.training.losses import masked_dice
 from napari_ssl.training.method import Method, StepInfo, main_output
 
-__all__ = ["WeakToStrong", "WeakToStrongMethod", "consistency", "cutmix_boxes", "strong_view"]
+__all__ = ["WeakToStrong", "WeakToStrongMethod", "colour_jitter", "consistency", "cutmix_boxes", "strong_view"]
 
 _COLOUR_P, _COLOUR = 0.8, 0.5
 _BLUR_P, _BLUR_SD = 0.5, (0.1, 2.0)
@@ -61,15 +62,27 @@ def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Ten
     return low + (high - low) * torch.rand(n, generator=generator)
 
 
+def colour_jitter(images: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
+    """Multiply brightness and contrast of ``(B, C, …)`` by a factor ``(B,)`` each, as Pillow's ``ImageEnhance`` does.
+
+    The darkest grey of a sample counts as black and its brightest as white, where values are cut off after either:
+    normalised images have their 0 in the middle, and a factor would leave their brightness as it is.
+    """
+    flat = images.flatten(1)
+    dark = flat.amin(dim=1, keepdim=True)
+    span = (flat.amax(dim=1, keepdim=True) - dark).clamp_min(torch.finfo(flat.dtype).tiny)
+    grey = ((flat - dark) / span * brightness[:, None]).clamp(0, 1)
+    mean = grey.mean(dim=1, keepdim=True)
+    grey = ((grey - mean) * contrast[:, None] + mean).clamp(0, 1)
+    return (grey * span + dark).reshape(images.shape)
+
+
 def strong_view(images: Tensor, generator: torch.Generator) -> Tensor:
     """Distort the intensities of ``(B, C, …)``, each sample by its own draw: brightness, contrast, blur."""
-    n, extra = len(images), (1,) * (images.ndim - 1)
+    n = len(images)
     draws = [_uniform(n, 1 - _COLOUR, 1 + _COLOUR, generator) for _ in range(2)]
     coloured = torch.rand(n, generator=generator) < _COLOUR_P
-    brightness, contrast = (torch.where(coloured, d, 1.0).reshape(n, *extra).to(images) for d in draws)
-    images = images * brightness
-    mean = images.flatten(1).mean(dim=1).reshape(n, *extra)
-    images = (images - mean) * contrast + mean
+    images = colour_jitter(images, *(torch.where(coloured, d, 1.0).to(images) for d in draws))
     sd = _uniform(n, *_BLUR_SD, generator).tolist()
     blurred = (torch.rand(n, generator=generator) < _BLUR_P).tolist()
     return torch.stack([_blur(image, s) if b else image for image, s, b in zip(images, sd, blurred, strict=True)])

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageEnhance
 
 from napari_ssl.core.catalogue.weak_to_strong import WeakToStrongParameters
 from napari_ssl.errors import SpecError
 from napari_ssl.networks import build_network
-from napari_ssl.strategies.weak_to_strong import WeakToStrongMethod, consistency, cutmix_boxes, strong_view
+from napari_ssl.strategies.weak_to_strong import (
+    WeakToStrongMethod,
+    colour_jitter,
+    consistency,
+    cutmix_boxes,
+    strong_view,
+)
 from napari_ssl.training.dataset import Batch
 from napari_ssl.training.method import StepInfo
 
@@ -59,6 +66,22 @@ def test_boxes_have_the_stated_area_and_ratio_and_probability():
         assert box.sum() <= 0.4 * 64 * 64
         assert height <= (width + 1) * 3.34 and width <= (height + 1) * 3.34
     assert not cutmix_boxes(20, (64, 64), 0.0, torch.Generator()).any()
+
+
+@pytest.mark.parametrize(("brightness", "contrast"), [(0.5, 1.0), (1.5, 1.0), (1.0, 0.5), (1.0, 1.5), (0.6, 1.4)])
+def test_brightness_and_contrast_are_those_of_pillow_whatever_the_normalisation(brightness, contrast):
+    grey = np.random.default_rng(5).integers(0, 256, (24, 24)).astype(np.uint8)
+    grey[0, :2] = 0, 255
+    theirs = Image.fromarray(grey)
+    theirs = ImageEnhance.Contrast(ImageEnhance.Brightness(theirs).enhance(brightness)).enhance(contrast)
+    normalised = torch.from_numpy((grey - 127.0) / 64)[None, None].float()
+    ours = colour_jitter(normalised, torch.tensor([brightness]), torch.tensor([contrast]))[0, 0] * 64 + 127.0
+    assert np.abs(ours.numpy() - np.asarray(theirs, float)).max() < 2.0
+
+
+def test_a_slice_of_one_grey_survives_the_strong_view():
+    flat = torch.full((1, 1, 8, 8), 0.3)
+    assert torch.allclose(strong_view(flat, torch.Generator().manual_seed(0)), flat)
 
 
 def test_the_strong_view_changes_intensities_and_moves_nothing():
