@@ -18,6 +18,7 @@ class JobKind(StrEnum):
 
     TRAIN = "train"
     PREDICT = "predict"
+    COHORT = "cohort"
     EVALUATE = "evaluate"
     QC_TRAIN = "qc-train"
     QC_SCORE = "qc-score"
@@ -87,7 +88,7 @@ class Event:
     - progress: ``fraction`` (0 to 1, whole job), ``step`` (what it is doing, for people), ``epoch, epochs, iteration,
       iterations, loss, learning_rate, seconds_left``, and after a validation ``validation_dice`` {structure: Dice}
       and ``validation_loss``; keys that do not apply are absent
-    - checkpoint: ``iteration, path``
+    - checkpoint: ``iteration, path``; of a cohort ``iteration, n_in_study``
     - notice: ``message`` (something the user should know, e.g. a smaller batch after running out of memory)
     - parked: ``message, case_ids``
     - stopped: ``message`` (ended on request with a checkpoint)

@@ -358,6 +358,10 @@ def spec_from_dict(document: dict[str, Any]) -> Any:
             from napari_ssl.core.quality import quality_spec_from_dict  # quality control builds on these orders
 
             return quality_spec_from_dict(data)
+        if data["kind"] == "cohort":
+            from napari_ssl.core.cohort import cohort_spec_from_dict
+
+            return cohort_spec_from_dict(data)
         kind = data.pop("kind")
         data["label_scheme"] = LabelScheme.from_dict(data["label_scheme"])
         if kind in ("train", "predict", "evaluate"):
@@ -377,4 +381,4 @@ def spec_from_dict(document: dict[str, Any]) -> Any:
             return PredictionSpec(**data)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise SpecError(f"malformed order: {type(error).__name__}: {error}") from error
-    raise SpecError(f"unknown kind of order {kind!r}; there are train, predict, evaluate, qc-train and qc-score")
+    raise SpecError(f"unknown kind of order {kind!r}; there are train, predict, cohort, evaluate, qc-train, qc-score")

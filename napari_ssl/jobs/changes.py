@@ -11,13 +11,14 @@ from napari_ssl.core.job import Event, EventKind, Job, JobState
 from napari_ssl.errors import JobError, StorageError
 from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, read_request
 from napari_ssl.jobs.events import EventWriter, read_events
-from napari_ssl.jobs.spec import kind_of, program, read_spec
+from napari_ssl.jobs.spec import is_batch, kind_of, program, read_spec
 from napari_ssl.study.study import Study
 
 __all__ = ["MAX_ATTEMPTS", "adopt_parked", "adopt_result", "end_on_request", "recover", "settle", "tell_lost"]
 
 MAX_ATTEMPTS = 3
 _IN_TRANSIT_S = 5.0
+_UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
 
 
 def adopt_result(study: Study, run_folder: Path, result: dict[str, Any]) -> None:
@@ -81,11 +82,16 @@ FOREGROUND_MARK = "foreground"
 
 
 def _pause_foreground(study: Study, job: Job, run_folder: Path) -> bool:
-    """Pause a run whose command is gone: what a person ran in a terminal does not go on in the background by itself."""
-    mark = run_folder / FOREGROUND_MARK
-    if not mark.exists():
+    """Pause a run whose command is gone: what a person ran in a terminal does not go on in the background by itself.
+
+    Nor does a batch of a cohort, which would be labelled twice: its cohort finds it and goes on with it.
+    """
+    mark, part = run_folder / FOREGROUND_MARK, is_batch(run_folder)
+    if not part and not (mark.exists() and job.state is JobState.RUNNING):
         return False
     message = "The command that ran it has ended; resume it here, or give the same command again."
+    if part:
+        message = "What labelled the cohort has ended; the cohort's job, or the same command, goes on with this batch."
     with suppress(StorageError):
         EventWriter(run_folder).append(Event(kind=EventKind.NOTICE, data={"message": message}))
     study.update_job(job.id, state=JobState.PAUSED, message=message)
@@ -101,7 +107,7 @@ def recover(study: Study) -> list[Job]:
     """
     waiting: list[Job] = []
     for job in study.jobs():
-        if job.state not in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED):
+        if job.state not in _UNDER_WAY:
             continue
         age_s = (datetime.now(UTC) - job.updated_at).total_seconds()
         if job.state is JobState.QUEUED and 0 <= age_s < _IN_TRANSIT_S:  # below 0 where the clock was set back
@@ -111,13 +117,13 @@ def recover(study: Study) -> list[Job]:
             with lease(run_folder):
                 job = study.job(job.id)
                 request = read_request(run_folder)
-                if job.state is JobState.RUNNING and _pause_foreground(study, job, run_folder):
+                if job.state in _UNDER_WAY and _pause_foreground(study, job, run_folder):
                     continue
                 if job.state is JobState.RUNNING:
                     tell_lost(study, job, run_folder, "The background engine or the computer was shut down")
                 if request is not None and not job.state.is_over:
                     end_on_request(study, job.id, run_folder, request)
-                elif job.state in (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED):
+                elif job.state in _UNDER_WAY:
                     waiting.append(study.job(job.id))
         except JobError:
             continue  # it has a supervisor

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from napari_ssl.core.cohort import CohortSpec
 from napari_ssl.core.resources import Resources
 from napari_ssl.errors import EngineError
 from napari_ssl.jobs.child_process import LOG_FILE, start_process
@@ -96,7 +97,10 @@ def start_child(run_folder: Path, attempt: int) -> Child:
     place = place_in_use()
     if place is None:
         return LocalChild(run_folder, attempt)
-    needs = needs_of(read_spec(run_folder))
+    spec = read_spec(run_folder)
+    if isinstance(spec, CohortSpec):  # it needs the study; its batches run where the user has chosen
+        return LocalChild(run_folder, attempt)
+    needs = needs_of(spec)
     if isinstance(place, Servers):
         return _at_a_server(place.servers, run_folder, attempt, needs)
     from napari_ssl.jobs.cluster_child import start_on_cluster

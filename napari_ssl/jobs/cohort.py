@@ -6,27 +6,25 @@
 
 The ledger (``cohorts/<settings>.jsonl`` in the study) says which batches are done. The same order after a crash first
 finishes the batch that was under way, whose run folder knows its cases, then goes on with what the ledger lacks. It is
-removed when the cohort is through: the next order begins anew.
+removed when the cohort is through: the next order begins anew. One process at a time has it. A command labels a cohort
+in the foreground (``napari-ssl predict``), a job in the background (`napari_ssl.jobs.cohort_job`): either goes on with
+what the other began.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-import json
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from napari_ssl.core.job import Emit, Event, EventKind, ShouldStop
 from napari_ssl.core.training import PredictionSpec
 from napari_ssl.errors import JobError
-from napari_ssl.io.atomic import storage_error
 from napari_ssl.jobs.batches import label_batches
+from napari_ssl.jobs.cohort_ledger import Ledger, alone, overtaken
 from napari_ssl.jobs.foreground import run_here
 from napari_ssl.rounds import cases_to_label, prediction_spec
 from napari_ssl.rounds.cohort_workers import workers_kept
@@ -58,73 +56,11 @@ class CohortOrder:
     batch_size: int = BATCH_SIZE
 
 
-class Ledger:
-    """Batches of one cohort: begun, done. Lines are appended and synced; half a line at the end counts for nothing."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.done: set[str] = set()
-        self.failed: dict[str, str] = {}
-        self.begun: list[str] = []
-        self.sizes: list[int] = []
-        self._read()
-
-    def _read(self) -> None:
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            self._take(entry)
-
-    def _take(self, entry: Mapping[str, Any]) -> None:
-        if "begin" in entry:
-            self.begun = [str(case_id) for case_id in entry["begin"]]
-            self.sizes = [int(size) for size in entry.get("sizes", [len(self.begun)])]
-        elif "done" in entry:
-            self.done.update(map(str, entry["done"]))
-            self.failed.update({str(k): str(v) for k, v in entry["failed"].items()})
-            self.begun, self.sizes = [], []
-
-    @property
-    def under_way(self) -> list[list[str]]:
-        """Batches that were begun and are not done, without cases that are."""
-        cases, over = iter(self.begun), self.done | self.failed.keys()
-        batches = [[c for c in itertools.islice(cases, size) if c not in over] for size in self.sizes]
-        return [batch for batch in batches if batch]
-
-    def begin(self, *batches: Sequence[str]) -> None:
-        """Batches are about to start, or are still under way; StorageError when that cannot be written."""
-        self._append({"begin": [c for batch in batches for c in batch], "sizes": [len(b) for b in batches]})
-
-    def end(self, done: Sequence[str], failed: Mapping[str, str]) -> None:
-        """The batch that was begun last is in the study."""
-        self._append({"done": list(done), "failed": dict(failed)})
-
-    def _append(self, entry: dict[str, Any]) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(b"\n" + json.dumps(entry).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise storage_error(self.path, error.strerror or str(error)) from error
-        self._take(entry)
-
-    def remove(self) -> None:
-        """The cohort is through."""
-        self.path.unlink(missing_ok=True)
-
-
 def label_cohort(study: Study, order: CohortOrder, emit: Emit, should_stop: ShouldStop) -> dict[str, Any]:
     """Label every case of the order, adopt the proposals batch by batch and return what came of all.
 
-    Progress events tell ``n_done, n_cases, n_failed, cases_per_hour, seconds_left``.
+    Progress events tell ``n_done, n_cases, n_failed, cases_per_hour, seconds_left``; a checkpoint event follows each
+    batch that is in the study, with ``n_in_study``.
 
     Returns
     -------
@@ -136,13 +72,28 @@ def label_cohort(study: Study, order: CohortOrder, emit: Emit, should_stop: Shou
     KeyboardInterrupt
         It was stopped; the same order goes on.
     JobError
-        No case at all could be labelled.
+        No case at all could be labelled, or another process labels this cohort.
     NapariSslError
         What ends the whole: no model, a full disk, …
     """
     names = cases_to_label(study, order.cases)
     probe = prediction_spec(study, cases=names[:1], **order.settings)
-    ledger = Ledger(study.folder / _FOLDER / f"{_key(probe, order)}.jsonl")
+    key = _key(probe, order)
+    with alone(study.folder / _FOLDER, key):
+        return _label(study, order, names, probe, Ledger(study.folder / _FOLDER / f"{key}.jsonl"), emit, should_stop)
+
+
+def _label(
+    study: Study,
+    order: CohortOrder,
+    names: Sequence[str],
+    probe: PredictionSpec,
+    ledger: Ledger,
+    emit: Emit,
+    should_stop: ShouldStop,
+) -> dict[str, Any]:
+    if others := overtaken(study, probe.model.model_id, ledger.done):
+        ledger.forget(others)
     known = ledger.done | ledger.failed.keys()
     waiting = [n for n in names if n not in known]
     cohort = _Cohort(study, order, ledger, emit, n_cases=len(known) + len(waiting), model_id=probe.model.model_id)
@@ -209,6 +160,8 @@ class _Cohort:
             self._over += result["over_memory_limit"]
             if result["efficiency"]:
                 self._efficiencies.append(result["efficiency"])
+            data = {"iteration": self._n_ended, "n_in_study": self._n_ended, "path": self._ledger.path.name}
+            self._emit(Event(kind=EventKind.CHECKPOINT, data=data))
 
     def _tell(self, number: int, event: Event) -> None:
         """Pass an event of batch `number` on; its progress becomes the cohort's."""

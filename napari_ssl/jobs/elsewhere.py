@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
-from napari_ssl.core.job import Emit, Event, EventKind, JobState, ShouldStop
+from napari_ssl.core.job import Emit, Event, EventKind, JobKind, JobState, ShouldStop
 from napari_ssl.errors import JobError
 from napari_ssl.jobs.control import Request, RequestKind, clear_request, write_request
 from napari_ssl.jobs.events import EventReader
@@ -14,6 +15,8 @@ from napari_ssl.study.study import Study
 __all__ = ["run_elsewhere"]
 
 _POLL_S = 0.1
+_CASE_GRACE_S = 1.8
+"""A labelling's checkpoints are its cases: the one that is under way is not waited for longer."""
 
 
 def run_elsewhere(study: Study, job_id: str, emit: Emit, should_stop: ShouldStop) -> Event | None:
@@ -35,16 +38,20 @@ def run_elsewhere(study: Study, job_id: str, emit: Emit, should_stop: ShouldStop
     thread = threading.Thread(target=supervise, args=(str(study.folder), job_id), name=f"supervise {job_id}")
     thread.start()
     last: Event | None = None
-    asked = False
+    asked_at: float | None = None
     waiting_for = ""
+    in_cases = study.job(job_id).kind is JobKind.PREDICT
     try:
         while thread.is_alive():
             thread.join(_POLL_S)
             last = _pass_on(reader, emit) or last
             waiting_for = _tell_waiting(study, job_id, emit, waiting_for)
-            if not asked and should_stop():
-                asked = True
+            if asked_at is None and should_stop():
+                asked_at = time.monotonic()
                 write_request(run_folder, Request(kind=RequestKind.PAUSE))
+            if in_cases and asked_at is not None and time.monotonic() - asked_at > _CASE_GRACE_S:
+                in_cases = False  # once is enough
+                write_request(run_folder, Request(kind=RequestKind.PAUSE, force=True))
     except BaseException:
         _stop(run_folder, thread)
         raise

@@ -121,9 +121,14 @@ def _conclude(study: Study, job: Job, outcome: Outcome) -> dict[str, Any]:
 
 
 def _resumable(study: Study, spec: Spec) -> Job | None:
-    """Return the newest unfinished run of the same order that nobody is working on."""
+    """Return the newest unfinished run of the same order that nobody is working on.
+
+    A batch of a cohort that waits was left by a process that ended before it began: no engine takes batches.
+    """
+    is_part = getattr(spec, "part", None) is not None
+    states = (*_RESUMABLE, JobState.QUEUED) if is_part else _RESUMABLE
     for job in reversed(study.jobs()):
-        if job.kind is kind_of(spec) and job.state in _RESUMABLE:
+        if job.kind is kind_of(spec) and job.state in states:
             try:
                 with lease(study.job_folder(job.id), timeout_s=_LEASE_WAIT_S):
                     if read_spec(study.job_folder(job.id)).hash == spec.hash:

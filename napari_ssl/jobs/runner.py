@@ -16,17 +16,17 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from napari_ssl.core.job import Event, EventKind, Job, JobState
+from napari_ssl.core.job import Event, EventKind, Job, JobKind, JobState
 from napari_ssl.errors import EngineError, JobError, NapariSslError, SpecError
 from napari_ssl.jobs.changes import recover, settle
 from napari_ssl.jobs.connection import engine_folder, read_credentials
-from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, write_request
+from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, read_request, write_request
 from napari_ssl.jobs.events import POLL_S, EventReader, EventWriter, read_events
 from napari_ssl.jobs.failures import failure_data
 from napari_ssl.jobs.foreground import run_here
 from napari_ssl.jobs.handing import NoWorkerError, hand_over
 from napari_ssl.jobs.place import place_in_use, place_name
-from napari_ssl.jobs.spec import Spec, kind_of, program
+from napari_ssl.jobs.spec import Spec, is_batch, kind_of, program, read_spec
 from napari_ssl.study.study import Study
 
 __all__ = ["Following", "Runner", "run_here"]
@@ -81,6 +81,8 @@ class Runner:
     def submit(self, spec: Spec) -> Job:
         """Record `spec` as a queued job and return it; the engine comes up and takes it by itself.
 
+        A cohort that is ordered while the same order is queued or running is that job.
+
         Raises
         ------
         SpecError
@@ -88,9 +90,22 @@ class Runner:
         StudyReadOnlyError, StorageError
             The study cannot be written.
         """
-        job = self._study.create_job(kind_of(spec), spec.to_dict())
+        kind = kind_of(spec)
+        if kind is JobKind.COHORT and (same := self._same_order(spec)) is not None:
+            return same
+        job = self._study.create_job(kind, spec.to_dict())
         self._orders.put(lambda: self._hand_over(job.id))
         return job
+
+    def _same_order(self, spec: Spec) -> Job | None:
+        """Return the job that does this work already: two windows do not label a cohort twice."""
+        for job in reversed(self._study.jobs()):
+            if job.kind is kind_of(spec) and job.state in _PAUSABLE:
+                run_folder = self._study.job_folder(job.id)
+                with suppress(SpecError):
+                    if read_request(run_folder) is None and read_spec(run_folder).hash == spec.hash:
+                        return job
+        return None
 
     def cancel(self, job_id: str, *, force: bool = False) -> None:
         """Stop a job for good; a running one writes a checkpoint first and ends within seconds, with `force` at once.
@@ -103,6 +118,7 @@ class Runner:
         job = self._study.job(job_id)
         if job.state.is_over:
             raise JobError(f"job {job_id} is {job.state} already; there is nothing to stop")
+        self._refuse_batch(job)
         self._ask(job_id, Request(kind=RequestKind.CANCEL, force=force))
 
     def pause(self, job_id: str) -> None:
@@ -116,6 +132,7 @@ class Runner:
         job = self._study.job(job_id)
         if job.state not in _PAUSABLE:
             raise JobError(f"job {job_id} is {job.state}; only a job that waits or runs can be paused")
+        self._refuse_batch(job)
         self._ask(job_id, Request(kind=RequestKind.PAUSE))
 
     def resume(self, job_id: str) -> Job:
@@ -129,6 +146,7 @@ class Runner:
         job = self._study.job(job_id)
         if job.state not in _RESUMABLE:
             raise JobError(f"job {job_id} is {job.state}; only a stopped or failed job can be resumed")
+        self._refuse_batch(job)
         run_folder = self._study.job_folder(job_id)
         if job.state is JobState.PARKED:
             program(job.kind).hand_in_decisions(self._study, run_folder)
@@ -136,6 +154,14 @@ class Runner:
         job = self._study.update_job(job_id, state=JobState.QUEUED, attempts=0, message="Waiting to go on")
         self._orders.put(lambda: self._hand_over(job_id))
         return job
+
+    def _refuse_batch(self, job: Job) -> None:
+        """A batch of a cohort is begun, stopped and gone on with by what labels the cohort."""
+        if job.kind is JobKind.PREDICT and is_batch(self._study.job_folder(job.id)):
+            raise JobError(
+                f"job {job.id} is a batch of a cohort; stop or resume the cohort's job ({JobKind.COHORT}), or the "
+                "command that labels it"
+            )
 
     def _ask(self, job_id: str, request: Request) -> None:
         write_request(self._study.job_folder(job_id), request)

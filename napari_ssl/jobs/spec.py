@@ -12,21 +12,25 @@ import os
 from pathlib import Path
 from types import ModuleType
 
+from napari_ssl.core.cohort import CohortSpec
 from napari_ssl.core.job import JobKind
 from napari_ssl.core.quality import QcScoringSpec, QcTrainingSpec
 from napari_ssl.core.training import PredictionSpec, TrainingSpec, spec_from_dict
 from napari_ssl.errors import SpecError
 
-__all__ = ["KINDS", "NOUNS", "TEST_KINDS_VARIABLE", "Spec", "kind_of", "program", "read_spec"]
+__all__ = ["KINDS", "NOUNS", "TEST_KINDS_VARIABLE", "Spec", "is_batch", "kind_of", "program", "read_spec"]
 
-Spec = TrainingSpec | PredictionSpec | QcTrainingSpec | QcScoringSpec
+Spec = TrainingSpec | PredictionSpec | CohortSpec | QcTrainingSpec | QcScoringSpec
 
-KINDS: dict[JobKind, str] = dict.fromkeys(JobKind, "napari_ssl.rounds")
+_ROUNDS = "napari_ssl.rounds"
+
+KINDS: dict[JobKind, str] = {**dict.fromkeys(JobKind, _ROUNDS), JobKind.COHORT: "napari_ssl.jobs.cohort_job"}
 """Kind → module with ``execute``, ``adopt``, ``StoppedByRequest`` and ``ParkedForReview``."""
 
 NOUNS = {
     JobKind.TRAIN: "training",
     JobKind.PREDICT: "prediction",
+    JobKind.COHORT: "labelling",
     JobKind.EVALUATE: "evaluation",
     JobKind.QC_TRAIN: "training of the classifier of curves",
     JobKind.QC_SCORE: "scoring of curves",
@@ -34,7 +38,7 @@ NOUNS = {
 """What people call a job."""
 
 TEST_KINDS_VARIABLE = "NAPARI_SSL_TEST_KINDS"
-"""Tests name another module here. Whoever may set a process's environment may run code in it anyway."""
+"""Tests name another module here for what computes. Who may set a process's environment may run code in it anyway."""
 
 
 def kind_of(spec: Spec) -> JobKind:
@@ -49,6 +53,8 @@ def kind_of(spec: Spec) -> JobKind:
         return JobKind.TRAIN
     if isinstance(spec, PredictionSpec):
         return JobKind.EVALUATE if spec.evaluate else JobKind.PREDICT
+    if isinstance(spec, CohortSpec):
+        return JobKind.COHORT
     if isinstance(spec, QcTrainingSpec):
         return JobKind.QC_TRAIN
     if isinstance(spec, QcScoringSpec):
@@ -58,7 +64,16 @@ def kind_of(spec: Spec) -> JobKind:
 
 def program(kind: JobKind) -> ModuleType:
     """Import the module that carries out jobs of `kind`."""
-    return importlib.import_module(os.environ.get(TEST_KINDS_VARIABLE) or KINDS[kind])
+    other = os.environ.get(TEST_KINDS_VARIABLE) if KINDS[kind] == _ROUNDS else None
+    return importlib.import_module(other or KINDS[kind])
+
+
+def is_batch(run_folder: Path) -> bool:
+    """Whether a run is a batch of a cohort: it goes on with the cohort, or the command, that labels that."""
+    try:
+        return getattr(read_spec(run_folder), "part", None) is not None
+    except SpecError:
+        return False
 
 
 def read_spec(run_folder: Path) -> Spec:
