@@ -25,6 +25,7 @@ from napari_ssl.gui.background import BackgroundTask
 from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.engine_place import PlaceForm
 from napari_ssl.gui.engine_texts import details_text, job_cells
+from napari_ssl.gui.job_needs import NeedsForm
 from napari_ssl.gui.labelling_workers import WorkersForm
 from napari_ssl.jobs.details import JobDetails, job_details
 from napari_ssl.study.study import Study
@@ -81,6 +82,10 @@ class EngineDialog(QDialog):
         self.message.hide()
         self.place.told.connect(self._say)
         column.addWidget(self.place)
+        self.needs = NeedsForm(self)
+        self.needs.told.connect(self._say)
+        self.place.told.connect(lambda _words: self.needs.refresh())  # another place has other workers
+        column.addWidget(self.needs)
         self.workers = WorkersForm(self)
         self.workers.told.connect(self._say)
         column.addWidget(self.workers)
@@ -179,6 +184,7 @@ class EngineDialog(QDialog):
         """End the threads."""
         self._timer.stop()
         self.place.close_tasks()
+        self.needs.close_tasks()
         self._details.close()
         if self._bridge is not None:
             self._bridge.close()

@@ -25,20 +25,23 @@ class LabellingRun(QWidget):
     Parameters
     ----------
     kinds : tuple of str
-        Kinds of job that belong to the panel.
+        Kinds of job that belong to the panel, the one to follow first: a cohort before its batches.
 
     Signals
     -------
     over : Job, str
         The job and what to tell about its end.
+    batch_kept
+        More proposals are in the study, the job goes on.
     """
 
     busy_changed = Signal()
     over = Signal(object, str)
     refused = Signal(str)
     noticed = Signal(str)
+    batch_kept = Signal()
 
-    def __init__(self, kinds: tuple[str, ...] = ("predict", "evaluate")) -> None:
+    def __init__(self, kinds: tuple[str, ...] = ("cohort", "predict", "evaluate")) -> None:
         super().__init__()
         self._kinds = kinds
         self._bridge: JobBridge | None = None
@@ -123,13 +126,15 @@ class LabellingRun(QWidget):
             self._looked = True
             alive = [j for j in mine if not j.state.is_over]
             if alive and not self.busy:
-                self._attach(alive[-1])
+                self._attach(min(reversed(alive), key=lambda job: self._kinds.index(job.kind.value)))
         for job in mine:
             if self._job is not None and job.id == self._job.id:
                 was_over, self._job = self._job.state.is_over, job
                 self._submitting = self._submitting and job.state.is_over
                 if job.state is JobState.INTERRUPTED:
                     self.text.setText("The process was killed or lost; it resumes by itself.")
+                elif not job.state.is_over and job.message.startswith("Waits") and not self._asked_to_stop:
+                    self.text.setText(job.message)
                 if job.state.is_over and not was_over:
                     self.over.emit(job, _end_text(job))
         self._refresh()
@@ -138,12 +143,15 @@ class LabellingRun(QWidget):
         if self._job is None or self._job.id != job_id:
             return
         left_out: dict[str, str] = {}
+        progress = [event.data for event in events if event.kind is EventKind.PROGRESS]
+        if progress:  # of a night's labelling there are thousands
+            self.bar.setValue(round(1000 * float(progress[-1].get("fraction") or 0.0)))
+            if not self._asked_to_stop:
+                self.text.setText(progress_text(progress[-1]))
+        if any("n_in_study" in event.data for event in events if event.kind is EventKind.CHECKPOINT):
+            self.batch_kept.emit()
         for event in events:
-            if event.kind is EventKind.PROGRESS:
-                self.bar.setValue(round(1000 * float(event.data.get("fraction") or 0.0)))
-                if not self._asked_to_stop:
-                    self.text.setText(progress_text(event.data))
-            elif event.kind is EventKind.NOTICE and "left_out" in event.data:
+            if event.kind is EventKind.NOTICE and "left_out" in event.data:
                 left_out[str(event.data["case_id"])] = str(event.data["left_out"])
             elif event.kind is EventKind.NOTICE:
                 self.noticed.emit(str(event.data.get("message", "")))
@@ -164,6 +172,7 @@ class LabellingRun(QWidget):
 
 
 _ENDS = {
+    "cohort": ("Relabelling", "The new proposals are in the queue."),
     "predict": ("Relabelling", "The new proposals are in the queue."),
     "evaluate": ("The measurement", "The measurement is finished."),
     "qc-train": ("Training the classifier", "The classifier is ready; it can score the proposals now."),
@@ -177,6 +186,7 @@ def _end_text(job: Job) -> str:
     if job.state is JobState.FAILED:
         return f"{what} failed. {job.message}".strip()
     if job.state is JobState.CANCELLED:
-        kept = "what was finished before is kept for the next time" if job.kind is JobKind.PREDICT else "it can go on"
+        labels = job.kind in (JobKind.COHORT, JobKind.PREDICT)
+        kept = "what was finished before is kept for the next time" if labels else "it can go on"
         return f"{what} was stopped; {kept}."
     return done

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_ssl.core.cohort import CohortSpec
 from napari_ssl.core.job import Job, JobKind, JobState
 from napari_ssl.core.model import Model, ModelState
 from napari_ssl.core.training import PredictionSpec
@@ -23,6 +24,7 @@ from napari_ssl.gui.background import BackgroundRun, BackgroundTask
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.import_model import ImportModelButton
+from napari_ssl.gui.job_needs import LABELLING, job_needs
 from napari_ssl.gui.labelling_run import LabellingRun
 from napari_ssl.gui.labelling_workers import labelling_workers
 from napari_ssl.gui.model_comparison import ModelComparison
@@ -47,14 +49,16 @@ class ModelsPanel(QWidget):
     """List, comparison, provenance and the actions on models.
 
     `model_promoted` carries the model that proposes labels from now on. `relabel_requested` follows the click on
-    "Relabel"; the panel itself submits the prediction, shows how far it is and emits `relabelled` when the labels are
-    in the study. `job_finished` follows the end of any job of this panel, `case_chosen` the wish to see a case under
-    two models, old and new, `left_out_chosen` the wish to see one that could not be labelled.
+    "Relabel"; the panel itself submits the labelling, shows how far it is and emits `relabelled` when the labels are
+    in the study, `proposals_arrived` when those of further cases are. `job_finished` follows the end of any job of this
+    panel, `case_chosen` the wish to see a case under two models, old and new, `left_out_chosen` the wish to see one
+    that could not be labelled.
     """
 
     model_promoted = Signal(str)
     relabel_requested = Signal()
     relabelled = Signal(str)
+    proposals_arrived = Signal()
     job_finished = Signal(str)
     case_chosen = Signal(str, str, str)
     left_out_chosen = Signal(str)
@@ -164,6 +168,7 @@ class ModelsPanel(QWidget):
         self.jobs.over.connect(self._job_over)
         self.jobs.refused.connect(self._show_failure)
         self.jobs.noticed.connect(self.banner.show_message)
+        self.jobs.batch_kept.connect(self.proposals_arrived)
 
     # -- study ---------------------------------------------------------------------------------------------------
 
@@ -315,23 +320,24 @@ class ModelsPanel(QWidget):
     def _label(self, cases: list[str] | None) -> None:
         """Label these cases, or all that no person has labelled or decided."""
         study, ensemble, workers = self._study, self.second_opinion.model_ids, labelling_workers()
+        needs = job_needs(LABELLING)
 
-        def make_spec() -> PredictionSpec:
-            from napari_ssl import rounds
+        def make_spec() -> CohortSpec:
+            from napari_ssl.jobs.cohort_job import cohort_spec
 
-            return rounds.prediction_spec(study, cases=cases, ensemble=ensemble, workers=workers)
+            return cohort_spec(study, cases=cases, ensemble=ensemble, workers=workers, resources=needs)
 
         self.banner.clear()
         self.jobs.submit("Relabelling", make_spec)
         self.relabel_requested.emit()
 
     def _evaluate(self) -> None:
-        study, model = self._study, self.selected_model()
+        study, model, needs = self._study, self.selected_model(), job_needs(LABELLING)
 
         def make_spec() -> PredictionSpec:
             from napari_ssl import rounds
 
-            return rounds.evaluation_spec(study, model_id=model.id, split="test")
+            return rounds.evaluation_spec(study, model_id=model.id, split="test", resources=needs)
 
         self.banner.clear()
         self.jobs.submit("The measurement", make_spec)
@@ -339,6 +345,6 @@ class ModelsPanel(QWidget):
     def _job_over(self, job: Job, text: str) -> None:
         self.refresh()
         self.banner.show_message(text, kind="error" if job.state is JobState.FAILED else "info")
-        if job.kind is JobKind.PREDICT and job.state is JobState.DONE:
+        if job.kind in (JobKind.COHORT, JobKind.PREDICT) and job.state is JobState.DONE:
             self.relabelled.emit(job.id)
         self.job_finished.emit(job.id)

@@ -17,6 +17,7 @@ from napari_ssl.gui.background import BackgroundRun, BackgroundTask
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.engine_button import jobs_button
+from napari_ssl.gui.job_needs import TRAINING, job_needs
 from napari_ssl.gui.selection_preview import explain, rule_of
 from napari_ssl.gui.training_processes import gpus_to_share
 from napari_ssl.gui.training_run import TrainingRun
@@ -169,7 +170,7 @@ class TrainingPanel(QWidget):
         self.setup.start()
 
     def _submit(self, order: TrainingOrder) -> None:
-        study = self._study
+        study, needs = self._study, job_needs(TRAINING)
 
         def make_spec() -> TrainingSpec:
             from napari_ssl import rounds
@@ -186,6 +187,7 @@ class TrainingPanel(QWidget):
                 device=order.device,
                 seed=order.seed,
                 processes=order.processes,
+                resources=needs,
             )
 
         self.banner.clear()

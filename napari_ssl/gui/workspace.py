@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QTabWidget, QVBoxLayout, QWidget
 
 from napari_ssl.gui import compat
+from napari_ssl.gui.arrivals import Arrivals
 from napari_ssl.gui.background import BackgroundTask
 from napari_ssl.gui.banner import Banner
 from napari_ssl.gui.canvas import CaseCanvas
@@ -194,6 +195,9 @@ class WorkspaceWidget(JudgingActions):
         self._wire_view()
         self.training.job_finished.connect(self._job_finished)
         self.models.job_finished.connect(self._job_finished)
+        self.arrivals = Arrivals(self)
+        self.models.proposals_arrived.connect(self.arrivals.note)
+        self.arrivals.due.connect(self._show_arrivals)
         self.quality.job_finished.connect(self._job_finished)
         self.quality.alarm_raised.connect(self._show_alarm)
         self.quality.rate_clicked.connect(lambda: self.begin_rating(self.rating.goal.value()))

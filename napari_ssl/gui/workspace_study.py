@@ -258,6 +258,12 @@ class StudyActions(RatingActions):
             self.quality.refresh()
             self.reviewer.refresh_rows(self._open_first)
 
+    def _show_arrivals(self) -> None:
+        """Have the proposals in the queue that a labelling has brought so far."""
+        if self.reviewer is not None:
+            self.reviewer.loader.forget()
+            self.reviewer.refresh_rows(self._open_first)
+
     def _take_new_score(self) -> None:
         """Show what a scoring that has just ended says about the labels on screen."""
         loaded, study = self.reviewer.session.loaded, self.study

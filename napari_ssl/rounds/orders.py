@@ -303,6 +303,7 @@ def evaluation_spec(
     split: Split | str = Split.TEST,
     crf: bool = True,
     device: str = "auto",
+    resources: Resources | None = None,
 ) -> PredictionSpec:
     """Make the order to compare a model with the expert's labels of a split."""
     split = Split(split)
@@ -316,5 +317,6 @@ def evaluation_spec(
         crf=dataclasses.asdict(CRFParameters()) if crf else None,
         evaluate=True,
         device=device,
+        resources=resources or Resources(),
         round=study.next_round(),
     )
