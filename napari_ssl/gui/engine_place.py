@@ -96,7 +96,7 @@ class PlaceForm(QWidget):
             policy = QSizePolicy.Policy.Preferred if is_shown else QSizePolicy.Policy.Ignored
             page.setSizePolicy(QSizePolicy.Policy.Preferred, policy)
         self.pages.setCurrentIndex(self.kind.currentIndex())
-        self.pages.setMaximumHeight(self.pages.currentWidget().sizeHint().height())
+        self.pages.setMaximumHeight(max(0, self.pages.currentWidget().sizeHint().height()))
         self.pages.setVisible(self.kind.currentIndex() != HERE)  # an empty page takes no room
 
     def refresh(self) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 from napari_ssl.core.job import Event, EventKind, Job, JobState
 from napari_ssl.errors import JobError, StorageError
+from napari_ssl.jobs.attempts import MAX_ATTEMPTS, n_fruitless
 from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, read_request
 from napari_ssl.jobs.events import EventWriter, read_events
 from napari_ssl.jobs.spec import is_batch, kind_of, program, read_spec
 from napari_ssl.study.study import Study
 
-__all__ = ["MAX_ATTEMPTS", "adopt_parked", "adopt_result", "end_on_request", "recover", "settle", "tell_lost"]
+__all__ = ["adopt_parked", "adopt_result", "end_on_request", "recover", "settle", "tell_lost"]
 
-MAX_ATTEMPTS = 3
 _IN_TRANSIT_S = 5.0
 _UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
 
@@ -53,8 +53,11 @@ def end_on_request(study: Study, job_id: str, run_folder: Path, request: Request
 def tell_lost(study: Study, job: Job, run_folder: Path, what: str) -> None:
     """Say that the process of a running job is gone; the job becomes INTERRUPTED."""
     message = f"{what}; the last checkpoint is kept."
-    if job.attempts < MAX_ATTEMPTS:
-        message += f" The job resumes from it by itself (attempt {job.attempts + 1} of {MAX_ATTEMPTS})."
+    n = n_fruitless(run_folder, job.attempts)
+    if n == 0 and job.attempts:
+        message += " The job got further than before, and resumes from it by itself."
+    elif n < MAX_ATTEMPTS:
+        message += f" The job resumes from it by itself (attempt {n + 1} of {MAX_ATTEMPTS})."
     with suppress(StorageError):
         EventWriter(run_folder).append(
             Event(kind=EventKind.NOTICE, data={"message": message, "interrupted": True, "attempt": job.attempts})

@@ -47,8 +47,10 @@ class ClusterConnection:
         self._client, self._worker, self._folder = client, worker, folder
 
     def __call__(self, handler: str, **arguments: Any) -> Any:
-        """Return the answer; what the desk refused is raised here."""
+        """Return the answer; what the desk refused is raised here, EngineError where the worker is gone."""
         try:
+            if self._worker not in self._client.scheduler_info(n_workers=-1)["workers"]:  # else asked for half a minute
+                raise EngineError(f"the cluster's worker {self._worker} has ended")
             answers = self._client.run(answer, handler, arguments, self._folder, workers=[self._worker])
             return answers[self._worker]
         except NapariSslError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_ssl.core.job import Emit, Event, EventKind, JobKind, JobState, ShouldStop
 from napari_ssl.errors import JobError
+from napari_ssl.jobs.attempts import forget_attempts
 from napari_ssl.jobs.control import Request, RequestKind, clear_request, write_request
 from napari_ssl.jobs.events import EventReader
 from napari_ssl.study.study import Study
@@ -33,7 +34,10 @@ def run_elsewhere(study: Study, job_id: str, emit: Emit, should_stop: ShouldStop
 
     run_folder = study.job_folder(job_id)
     clear_request(run_folder)
-    study.update_job(job_id, state=JobState.QUEUED, message="Handed over")
+    given_up = study.job(job_id).state is JobState.FAILED
+    if given_up:  # the same command again is a person's wish for new attempts
+        forget_attempts(run_folder)
+    study.update_job(job_id, state=JobState.QUEUED, message="Handed over", attempts=0 if given_up else None)
     reader = EventReader(run_folder, from_end=True)
     thread = threading.Thread(target=supervise, args=(str(study.folder), job_id), name=f"supervise {job_id}")
     thread.start()

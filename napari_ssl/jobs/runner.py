@@ -18,6 +18,7 @@ from types import TracebackType
 
 from napari_ssl.core.job import Event, EventKind, Job, JobKind, JobState
 from napari_ssl.errors import EngineError, JobError, NapariSslError, SpecError
+from napari_ssl.jobs.attempts import forget_attempts
 from napari_ssl.jobs.changes import recover, settle
 from napari_ssl.jobs.connection import engine_folder, read_credentials
 from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, read_request, write_request
@@ -151,6 +152,7 @@ class Runner:
         if job.state is JobState.PARKED:
             program(job.kind).hand_in_decisions(self._study, run_folder)
         clear_request(run_folder)
+        forget_attempts(run_folder)
         job = self._study.update_job(job_id, state=JobState.QUEUED, attempts=0, message="Waiting to go on")
         self._orders.put(lambda: self._hand_over(job_id))
         return job

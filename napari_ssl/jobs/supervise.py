@@ -14,16 +14,11 @@ from pathlib import Path
 
 from napari_ssl.core.job import Event, EventKind, JobState
 from napari_ssl.errors import JobError, NapariSslError
-from napari_ssl.jobs.changes import (
-    MAX_ATTEMPTS,
-    adopt_parked,
-    adopt_result,
-    end_on_request,
-    tell_lost,
-)
+from napari_ssl.jobs.attempts import MAX_ATTEMPTS, Furthest, keep_fruitful, n_fruitless
+from napari_ssl.jobs.changes import adopt_parked, adopt_result, end_on_request, tell_lost
 from napari_ssl.jobs.children import LOG_FILE, Child, start_child
 from napari_ssl.jobs.control import Request, RequestKind, lease, read_request
-from napari_ssl.jobs.events import EventReader, EventWriter
+from napari_ssl.jobs.events import EventReader, EventWriter, read_events
 from napari_ssl.jobs.failures import failure_data
 from napari_ssl.jobs.place import place_in_use
 from napari_ssl.jobs.process import lower_priority, signal_name
@@ -86,6 +81,7 @@ class _Supervisor:
         self._folder = run_folder
         self._writer = EventWriter(run_folder)
         self._noun = "background"
+        self._furthest = Furthest()
 
     def run(self) -> JobState:
         try:
@@ -104,7 +100,8 @@ class _Supervisor:
         attempt = job.attempts
         if job.state is JobState.RUNNING:
             tell_lost(self._study, job, self._folder, "The background engine was lost")
-        while attempt < MAX_ATTEMPTS:
+        self._furthest = Furthest(read_events(self._folder))
+        while n_fruitless(self._folder, attempt) < MAX_ATTEMPTS:
             if request := read_request(self._folder):
                 return self._end_on_request(request)
             attempt += 1
@@ -124,17 +121,17 @@ class _Supervisor:
         reader = EventReader(self._folder, from_end=True)
         child = start_child(self._folder, attempt)
         try:
-            last = self._watch(child, reader)
+            last = self._watch(child, reader, attempt)
         finally:
             child.kill()
             child.close()
         return self._conclude(child, last)
 
-    def _watch(self, child: Child, reader: EventReader) -> Event | None:
+    def _watch(self, child: Child, reader: EventReader, attempt: int) -> Event | None:
         """Follow the child until it ends, pass on what is asked of it; return the last event that ends a job."""
         last: Event | None = None
         asked_at: float | None = None
-        told_at, waiting_for = 0.0, ""
+        told_at, waiting_for, is_fruitful = 0.0, "", False
         while True:
             running = child.poll() is None
             if child.waiting_for != waiting_for:
@@ -142,6 +139,9 @@ class _Supervisor:
                 self._study.update_job(self._job_id, message=waiting_for or "Starting")
             for event in reader.read_new():
                 last = event if event.kind in _ENDS else last
+                if self._furthest.take(event) and not is_fruitful:
+                    is_fruitful = True
+                    keep_fruitful(self._folder, attempt)
                 if event.kind is EventKind.PROGRESS and time.monotonic() - told_at > _ROW_EVERY_S:
                     told_at = time.monotonic()
                     self._tell_progress(event)
@@ -194,7 +194,8 @@ class _Supervisor:
 
     def _give_up(self) -> JobState:
         error = JobError(
-            f"The {self._noun} process was lost {MAX_ATTEMPTS} times in a row, perhaps for want of memory. "
+            f"The {self._noun} process was lost {MAX_ATTEMPTS} times in a row without getting any further, perhaps for "
+            "want of memory, or because the time that a cluster gives it is shorter than that between two checkpoints. "
             "Its last checkpoint is kept: free some memory, or choose a smaller batch size or network, then resume."
         )
         self._writer.append(Event(kind=EventKind.FAILED, data={**failure_data(error), "traceback": ""}))

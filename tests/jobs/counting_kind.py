@@ -50,12 +50,21 @@ def execute(spec, run_folder: Path, emit, should_stop) -> dict:
         if state["n"] == orders.get("memory_at") and not (run_folder / "told").exists():
             (run_folder / "told").touch()
             raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        deaths = run_folder / "deaths"
+        if state["n"] == orders.get("dies_before") and (not deaths.exists() or deaths.stat().st_size < orders["times"]):
+            with deaths.open("ab") as file:
+                file.write(b".")
+            os.kill(os.getpid(), 9)
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(state))
         os.replace(temporary, path)
         emit(Event(kind=EventKind.CHECKPOINT, data={"iteration": state["n"], "path": CHECKPOINT}))
         emit(_progress(state, orders))
         if state["n"] in orders.get("dies_after", ()):  # once: the checkpoint is past it
+            os.kill(os.getpid(), 9)
+        if state["n"] in orders.get("allocation_ends_after", ()):  # all processes of it, as at its time limit
+            time.sleep(2)  # what is told is looked at every 0.3 s
+            os.kill(os.getppid(), 9)
             os.kill(os.getpid(), 9)
     if orders.get("reads"):
         (run_folder / "output").mkdir(exist_ok=True)

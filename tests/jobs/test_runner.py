@@ -142,11 +142,11 @@ def test_a_killed_child_is_told_resumed_and_ends_with_the_result_of_an_undisturb
     assert notice.data["interrupted"] is True
 
 
-def test_a_process_that_is_lost_three_times_fails_in_words_and_can_be_resumed(runner, study, order, eventually):
-    job = runner.submit(order(count=5, dies_after=[1, 2, 3]))
+def test_a_process_that_is_lost_three_times_at_one_place_fails_and_can_be_resumed(runner, study, order, eventually):
+    job = runner.submit(order(count=5, dies_before=1, times=3))
     job = _over(runner, job, eventually)
     assert (job.state, job.attempts) == (JobState.FAILED, 3)
-    assert "lost 3 times" in job.message
+    assert "lost 3 times in a row without getting any further" in job.message
     runner.resume(job.id)
     eventually(lambda: runner.job(job.id).state is JobState.DONE)
     assert _adopted(study, job)["sum"] == _sum(5)

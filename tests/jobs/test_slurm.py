@@ -137,6 +137,18 @@ def test_a_job_waits_in_the_queue_with_words_and_can_be_stopped_there(slurm, stu
     assert study.job(job.id).state == "cancelled"
 
 
+def test_a_job_that_slurm_ends_at_its_time_limit_goes_on_as_often_as_it_gets_further(slurm, study, order, monkeypatch):
+    monkeypatch.setattr("napari_ssl.jobs.remote_child._UNREACHABLE_S", 1.0)
+    monkeypatch.setattr("napari_ssl.jobs.supervise._RESTART_AFTER_S", 0.0)
+    place.use_cluster(settings())
+    job = study.create_job("predict", order(count=4, step_s=0, allocation_ends_after=[1, 2, 3]).to_dict())
+    assert supervise(str(study.folder), job.id) == "done", study.job(job.id).message
+    assert study.job(job.id).attempts == 4
+    steps = [e.data["iteration"] for e in read_events(study.job_folder(job.id)) if e.kind.value == "checkpoint"]
+    assert steps == [1, 2, 3, 4]  # each allocation went on at the checkpoint of the one before
+    assert (slurm / "job4.sh").is_file()
+
+
 def test_what_slurm_refuses_is_told_in_its_words(slurm, study, order):
     place.use_cluster(settings(queue="forbidden"))
     job = study.create_job("predict", order().to_dict())
