@@ -12,6 +12,7 @@ the same names. A name is a parameter of the strategy or one of
 ``policy.PARAMETER``      a parameter of the policy
 ``preprocessing.FIELD``   what differs from the study's preprocessing
 ``labelled``              ``all``, a number of cases, or ``CASE+CASE…``, for an arm of its own setting
+``unlabelled``            the same for the cases without labels, as for the 20 + 60 subjects of Bai 2017
 ========================  =================================================================================
 """
 
@@ -42,7 +43,8 @@ _GROUPS = ("network", "policy", "preprocessing")
 class Arm:
     """One row of the table: a strategy with all that is set about it. `parameters` hold what differs from its preset.
 
-    `labelled` is None (as all arms), ``"all"``, a number of cases to draw, or names of cases.
+    `labelled` is None (as all arms), ``"all"``, a number of subjects to draw, or names of cases; `unlabelled` likewise,
+    None for all.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Arm:
     policy_parameters: Mapping[str, Any] = field(default_factory=dict)
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     labelled: str | int | tuple[str, ...] | None = None
+    unlabelled: str | int | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^\s;,=/][^;,=/]{0,79}", self.name):
@@ -248,7 +251,7 @@ def _arm(strategy: str, pairs: Mapping[str, str]) -> Arm:
         group, dot, parameter = name.partition(".")
         if dot and group in _GROUPS:
             groups[group][parameter] = value
-        elif name not in ("name", "preset", "network", "policy", "labelled"):
+        elif name not in ("name", "preset", "network", "policy", "labelled", "unlabelled"):
             own[name] = value
     preset = pairs.get("preset")
     network = pairs.get("network") or entry.preset_network.get(preset or "", entry.network)
@@ -266,7 +269,8 @@ def _arm(strategy: str, pairs: Mapping[str, str]) -> Arm:
             f"{name}={text.replace('+', 'x') if name == 'crop_yx' else text}"
             for name, text in groups["preprocessing"].items()
         ),
-        labelled=_labelled(pairs.get("labelled")),
+        labelled=_cases(pairs.get("labelled")),
+        unlabelled=_cases(pairs.get("unlabelled")),
     )
 
 
@@ -274,7 +278,7 @@ def _typed(kind: type, texts: Mapping[str, str]) -> dict[str, Any]:
     return from_texts(kind, tuple(f"{name}={text}" for name, text in texts.items()))
 
 
-def _labelled(text: str | None) -> str | int | tuple[str, ...] | None:
+def _cases(text: str | None) -> str | int | tuple[str, ...] | None:
     if text is None or text == "all":
         return text
     return int(text) if text.isdecimal() else tuple(text.split("+"))

@@ -114,12 +114,14 @@ def make_units(study: Study, plan: ComparisonPlan, references: References | None
 def _unit(study: Study, plan: ComparisonPlan, arm: Arm, seed: int, references: References | None) -> Unit:
     labelled = _labelled(study, plan, arm, seed)
     items = training_items(study, labelled)
-    pool = tuple(i for i in items if not i.role.has_labels)
+    pool = _unlabelled(plan, arm, seed, items)
     if plan.rounds and not pool:
         raise SpecError(f"arm {arm.name}: no unlabelled case to review between rounds; keep fewer labels (--labelled)")
     needs_truth = "oracle" in (arm.policy, plan.policy if plan.rounds else "")
     known = _known(study, pool, references) if needs_truth else {}
     spec = _spec(study, plan, arm, seed, labelled, known)
+    used = {i.case_id for i in pool}
+    spec = dataclasses.replace(spec, items=tuple(i for i in spec.items if i.role.has_labels or i.case_id in used))
     return Unit(
         arm=arm.name,
         seed=seed,
@@ -178,8 +180,38 @@ def _labelled(study: Study, plan: ComparisonPlan, arm: Arm, seed: int) -> tuple[
     if wanted is None or wanted == "all":
         return None
     if isinstance(wanted, int):
-        return draw_labelled(study, wanted, (plan.draw_seed, seed) if plan.draw_per_seed else (plan.draw_seed,))
+        return draw_labelled(study, wanted, _draw_seeds(plan, seed))
     return tuple(wanted)
+
+
+def _unlabelled(plan: ComparisonPlan, arm: Arm, seed: int, items: Sequence[TrainingItem]) -> tuple[TrainingItem, ...]:
+    """Items without labels that the arm may use; a larger draw contains a smaller one.
+
+    Raises
+    ------
+    SpecError
+        Fewer subjects without labels than asked for, or a case that has labels or is not there.
+    """
+    there, wanted = [i for i in items if not i.role.has_labels], arm.unlabelled
+    if wanted is None or wanted == "all":
+        return tuple(there)
+    if not isinstance(wanted, int):
+        known = {i.case_id for i in there}
+        for case_id in wanted:
+            if case_id not in known:
+                raise SpecError(f"arm {arm.name}: case {case_id} is no training case without labels in this arm")
+        return tuple(i for i in there if i.case_id in wanted)
+    without = {i.subject_id for i in there}
+    if len(without) < wanted:
+        raise SpecError(f"arm {arm.name}: {wanted} unlabelled subjects were asked for, there are {len(without)}")
+    subjects = sorted({i.subject_id for i in items})
+    order = np.random.default_rng(_draw_seeds(plan, seed)).permutation(len(subjects))
+    drawn = set([subjects[k] for k in order.tolist() if subjects[k] in without][:wanted])
+    return tuple(i for i in there if i.subject_id in drawn)
+
+
+def _draw_seeds(plan: ComparisonPlan, seed: int) -> list[int]:
+    return [plan.draw_seed, seed] if plan.draw_per_seed else [plan.draw_seed]
 
 
 def draw_labelled(study: Study, n: int, seeds: Sequence[int]) -> tuple[str, ...]:
