@@ -1,17 +1,15 @@
-"""A comparison as tables and figures: ``comparison.csv``, ``cases.csv``, ``comparison.html``, ``figures/*.svg, *.png``.
+"""A comparison as page, tables and figures: ``comparison.html``, ``*.csv``, ``figures/*.svg, *.png``.
 
 All is made from the document that `napari_ssl.rounds.comparison.compare` returns, or from its ``comparison.json``.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_ssl.io.atomic import write_bytes
+from napari_ssl.report.comparison_csv import CASE_COLUMNS, SCORE_COLUMNS, write_tables
 from napari_ssl.report.comparison_tables import (
     QUANTITIES,
     clinical_table,
@@ -28,12 +26,6 @@ from napari_ssl.rounds.comparison_table import INDICES
 
 __all__ = ["CASE_COLUMNS", "SCORE_COLUMNS", "write_comparison"]
 
-SCORE_COLUMNS = (
-    *("arm", "quantity", "structure", "n", "mean", "sd", "seed_sd", "difference", "low", "high"),
-    *("better", "worse", "p_t", "p_t_holm", "p_wilcoxon", "p_wilcoxon_holm"),
-)
-CASE_COLUMNS = ("arm", "seed", "case", "subject", "quantity", "structure", "value")
-_ERRORS = ("ef_error_points", "edv_error_ml", "esv_error_ml")
 _SMALL = 10
 
 
@@ -46,9 +38,8 @@ def write_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
         A file cannot be written; what was there before is intact.
     """
     figures = folder / "figures"
-    scores, cases = folder / "comparison.csv", folder / "cases.csv"
-    _write_csv(scores, SCORE_COLUMNS, _score_rows(document))
-    _write_csv(cases, CASE_COLUMNS, _case_rows(document))
+    _remove_figures(figures)
+    tables = write_tables(document, folder)
     page = Page(
         title=f"Comparison of {len(document['arms'])} arms on {document['study']}",
         subtitle=_subtitle(document),
@@ -63,7 +54,15 @@ def write_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
         footer=f"napari-ssl {document['napari_ssl']}, {document['created_at']}",
     )
     drawn = sorted(figures.glob("*.svg")) + sorted(figures.glob("*.png"))
-    return [write_page(page, folder / "comparison.html"), scores, cases, *drawn]
+    return [write_page(page, folder / "comparison.html"), *tables, *drawn]
+
+
+def _remove_figures(figures: Path) -> None:
+    """Remove what an earlier comparison in this folder drew: another plan may have fewer figures."""
+    names = [*QUANTITIES, "change_of_dice", "dice_against_minutes", *(f"bland_altman_{index}" for index in INDICES)]
+    for name in names:
+        for end in ("svg", "png"):
+            (figures / f"{name}.{end}").unlink(missing_ok=True)
 
 
 def _subtitle(document: Mapping[str, Any]) -> str:
@@ -133,28 +132,49 @@ def _clinical_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
     if not document["clinical"]:
         return []
     blocks: list[Block] = [*clinical_table(document), Heading(text="Agreement (Bland and Altman)")]
-    for index, row in document["clinical"].items():
-        drawing = save_both(bland_altman_figure(INDICES[index], row["arms"]), figures / f"bland_altman_{index}")
+    for index in document["clinical"]:
+        drawing = save_both(_agreement_of(document, index), figures / f"bland_altman_{index}")
         blocks.append(
             Figure(svg=drawing, caption=f"{INDICES[index]}: bias and limits of agreement.", alt=INDICES[index])
         )
     return blocks
 
 
+def _agreement_of(document: Mapping[str, Any], index: str) -> Any:
+    arms = document["clinical"][index]["arms"]
+    return bland_altman_figure(INDICES[index], arms, colour_order=list(document["arms"]))
+
+
 def _minutes_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
     if "minutes" not in document:
         return []
-    plan = document["plan"]
-    values = plan["policy_parameters"]
-    assumed = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in values.items())
-    text = f"Policy {plan['policy']} reviews what each arm proposes, {plan['rounds']} times. {assumed}"
     drawing = save_both(curve_figure(document["minutes"]), figures / "dice_against_minutes")
     caption = "Dice against the time that the review would have cost a clinician; bands: 95 % bootstrap over subjects."
     return [
-        Paragraph(text=text.strip()),
+        *(Paragraph(text=text) for text in _who_reviews(document)),
         Figure(svg=drawing, caption=caption, alt="Dice against minutes"),
         minutes_table(document),
     ]
+
+
+def _who_reviews(document: Mapping[str, Any]) -> list[str]:
+    """What is assumed about the time of those who review: between the rounds, and inside the runs of an arm."""
+    plan, said = document["plan"], []
+    if plan["rounds"]:
+        assumed = _assumed(plan["policy_parameters"])
+        said.append(
+            f"Policy {plan['policy']} reviews what each arm proposes, {plan['rounds']} times. {assumed}".strip()
+        )
+    for arm, what in document["arms"].items():
+        if what["policy"] == "oracle":
+            said.append(
+                f"In {arm} an oracle reviews inside the run. {_assumed(what.get('policy_parameters', {}))}".strip()
+            )
+    return said
+
+
+def _assumed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in values.items())
 
 
 def _settings_blocks(document: Mapping[str, Any]) -> list[Block]:
@@ -170,41 +190,3 @@ def _settings_blocks(document: Mapping[str, Any]) -> list[Block]:
         "signed-rank test, two-sided; p adjusted for the number of arms (Holm); bootstrap over subjects, 5,000 times",
     }
     return [Facts(facts=facts), settings_table(document)]
-
-
-# ── tables as files ──────────────────────────────────────────────────────────────────────────────────────────────
-def _score_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for quantity in QUANTITIES:
-        for structure, arms in document["scores"].get(quantity, {}).items():
-            for arm, row in arms.items():
-                against = row.get("against", {})
-                tests = {
-                    f"p_{test}{end}": against.get(test, {}).get(f"p{end}")
-                    for test in ("t", "wilcoxon")
-                    for end in ("", "_holm")
-                }
-                kept = {k: row[k] for k in ("n", "mean", "sd", "seed_sd")}
-                paired = {k: against.get(k) for k in ("difference", "low", "high", "better", "worse")}
-                rows.append({"arm": arm, "quantity": quantity, "structure": structure, **kept, **paired, **tests})
-    return rows
-
-
-def _case_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for run in document["runs"]:
-        for case in run["cases"]:
-            where = {"arm": run["arm"], "seed": run["seed"], "case": case["case_id"], "subject": case["subject_id"]}
-            for quantity in (*QUANTITIES, *_ERRORS):
-                for structure, value in case.get(quantity, {}).items():
-                    rows.append({**where, "quantity": quantity, "structure": structure, "value": value})
-    return rows
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, text.getvalue().encode())

@@ -115,12 +115,14 @@ def clinical_table(document: Mapping[str, Any]) -> list[Table]:
     """Clinical indices as Ruijsink 2020, Table 3: mean (SD) of arms and reference; then errors against it."""
     clinical = document["clinical"]
     columns = ["Arm", *(INDICES[index] for index in clinical)]
-    means = [[arm, *(_clinical_cell(row["arms"].get(arm)) for row in clinical.values())] for arm in document["arms"]]
+    means = [
+        [arm, *(_clinical_cell(row["arms"].get(arm), row) for row in clinical.values())] for arm in document["arms"]
+    ]
     means.append(["Reference", *(_mean_sd(row["reference"], 1) for row in clinical.values())])
     errors = [
         [
             arm,
-            *(Cell("–") if arm not in row["arms"] else _error_cell(row["arms"][arm]) for row in clinical.values()),
+            *(_error_cell(row["arms"][arm], row) if arm in row["arms"] else _absent(row) for row in clinical.values()),
         ]
         for arm in document["arms"]
     ]
@@ -129,7 +131,8 @@ def clinical_table(document: Mapping[str, Any]) -> list[Table]:
             columns=columns,
             rows=means,
             strong_rows=[len(means) - 1],
-            caption="Mean (SD) over subjects; * differs from the reference, p < 0.05 (paired t-test, Holm).",
+            caption="Mean (SD) over subjects; * differs from the reference, p < 0.05 (paired t-test, Holm). Where an "
+            "index does not exist for every subject (no ventricle, no ejection fraction), their number is given.",
         ),
         Table(
             columns=columns,
@@ -139,16 +142,27 @@ def clinical_table(document: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def _clinical_cell(row: Mapping[str, Any] | None) -> str:
+def _clinical_cell(row: Mapping[str, Any] | None, of_index: Mapping[str, Any]) -> Cell:
     if row is None:
-        return "–"
+        return _absent(of_index)
     p = row["t"]["p_holm"]
-    return _mean_sd(row, 1) + ("*" if p is not None and p < _P_SHOWN else "")
+    return Cell(_mean_sd(row, 1) + ("*" if p is not None and p < _P_SHOWN else ""), _of_how_many(row, of_index))
 
 
-def _error_cell(row: Mapping[str, Any]) -> Cell:
+def _absent(of_index: Mapping[str, Any]) -> Cell:
+    return Cell("–", f"0 of {of_index['reference']['n']}")
+
+
+def _of_how_many(row: Mapping[str, Any], of_index: Mapping[str, Any]) -> str:
+    """How many subjects an arm's figure stands on, where they are fewer than the reference has."""
+    n = of_index["reference"]["n"]
+    return f"{row['n']} of {n}" if row["n"] < n else ""
+
+
+def _error_cell(row: Mapping[str, Any], of_index: Mapping[str, Any]) -> Cell:
     agreement = row["agreement"]
-    note = f"{agreement['bias']:+.1f}"
+    few = _of_how_many(row, of_index)
+    note = f"{few}, {agreement['bias']:+.1f}" if few else f"{agreement['bias']:+.1f}"
     if agreement["lower"] is not None:
         note += f" [{agreement['lower']:.1f}, {agreement['upper']:.1f}]"
     return Cell(_mean_sd(row["error"], 1), note)
@@ -203,9 +217,14 @@ def settings_table(document: Mapping[str, Any]) -> Table:
         network = ", ".join(f"{k} = {v}" for k, v in what["network_parameters"].items())
         rows.append(
             [
-                *(arm, what["strategy"], f"{what['network']} ({network})", what["policy"]),
+                *(arm, what["strategy"], f"{what['network']} ({network})", _policy_of(what)),
                 *(str(what["n_labelled"]), str(what["n_unlabelled"]), values),
             ]
         )
     columns = ["Arm", "Strategy", "Network", "Policy", "Labelled", "Unlabelled", "Parameters"]
     return Table(columns=columns, rows=rows, text_columns=(2, 6))
+
+
+def _policy_of(what: Mapping[str, Any]) -> str:
+    values = ", ".join(f"{k} = {v:g}" for k, v in what.get("policy_parameters", {}).items())
+    return f"{what['policy']} ({values})" if values else what["policy"]

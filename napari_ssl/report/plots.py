@@ -79,9 +79,8 @@ def scores_figure(scores: Mapping[str, Mapping[str, Any]], title: str, *, unit: 
         for number, arm in enumerate(arms):
             values = np.array(list(rows[arm]["by_subject"].values()))
             x = place + (number - (len(arms) - 1) / 2) * width
-            axes.scatter(
-                x + _spread(values, 0.32 * width), values, s=13, alpha=0.55, linewidths=0, color=_colour(number)
-            )
+            dots = {"s": 13, "alpha": 0.55, "linewidths": 0, "color": _colour(number), "marker": _marker(number)}
+            axes.scatter(x + _spread(values, 0.32 * width), values, **dots)
             if len(values):
                 axes.plot([x - 0.4 * width, x + 0.4 * width], [values.mean()] * 2, color=_INK, linewidth=2.2)
     axes.set_xticks(range(len(scores)), ["all" if s == "mean" else s for s in scores])
@@ -101,9 +100,14 @@ def _colour(number: int) -> str:
     return ARM_COLOURS[number % len(ARM_COLOURS)]
 
 
+def _marker(number: int) -> str:
+    """Another one each time the colours begin anew, so that no two arms look the same."""
+    return _MARKERS[number // len(ARM_COLOURS) % len(_MARKERS)]
+
+
 def _legend_of_arms(figure: Figure, axes: Any, arms: Sequence[str]) -> None:
     handles = [
-        axes.plot([], [], marker="o", linestyle="", color=_colour(number), label=arm)[0]
+        axes.plot([], [], marker=_marker(number), linestyle="", color=_colour(number), label=arm)[0]
         for number, arm in enumerate(arms)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(arms)), frameon=False, fontsize=9)
@@ -157,7 +161,9 @@ def change_figure(baseline: str, scores: Mapping[str, Mapping[str, Any]], quanti
     return figure
 
 
-def bland_altman_figure(title: str, arms: Mapping[str, Mapping[str, Any]]) -> Figure:
+def bland_altman_figure(
+    title: str, arms: Mapping[str, Mapping[str, Any]], *, colour_order: Sequence[str] = ()
+) -> Figure:
     """Draw found − reference over their mean, with bias and limits of agreement, one panel for each arm.
 
     Parameters
@@ -166,17 +172,21 @@ def bland_altman_figure(title: str, arms: Mapping[str, Mapping[str, Any]]) -> Fi
         The index with its unit.
     arms : mapping of arm to row
         Rows hold ``pairs`` (subject, found, expected) and ``agreement``, as in `rounds.comparison_table`.
+    colour_order : sequence of str
+        All arms that there are: one that has no value here leaves the colours of the others as they are elsewhere.
     """
     figure, panels = _panels(len(arms))
-    for number, (axes, (arm, row)) in enumerate(zip(panels, arms.items(), strict=True)):
+    order = list(colour_order or arms)
+    for axes, (arm, row) in zip(panels, arms.items(), strict=True):
+        number = order.index(arm)
         found, expected = (np.array([p[k] for p in row["pairs"]]) for k in (1, 2))
         axes.scatter((found + expected) / 2, found - expected, s=24, color=_colour(number), alpha=0.75, linewidths=0)
         agreement = row["agreement"]
         axes.axhline(0, color="0.75", linewidth=0.8)
-        _line(axes, agreement["bias"], "-", "bias")
+        _line(axes, agreement["bias"], "-", "bias", at="left")
         for name in ("lower", "upper"):
             if agreement[name] is not None:
-                _line(axes, agreement[name], "--", "−1.96 SD" if name == "lower" else "+1.96 SD")
+                _line(axes, agreement[name], "--", "−1.96 SD" if name == "lower" else "+1.96 SD", under=name == "lower")
         axes.set_title(arm, fontsize=10)
         axes.margins(y=0.18)
         _tidy(axes)
@@ -185,16 +195,17 @@ def bland_altman_figure(title: str, arms: Mapping[str, Mapping[str, Any]]) -> Fi
     return figure
 
 
-def _line(axes: Any, y: float, style: str, name: str) -> None:
+def _line(axes: Any, y: float, style: str, name: str, *, at: str = "right", under: bool = False) -> None:
+    """A line with its value: the bias at the left, the limits above and under theirs: close ones can be read."""
     axes.axhline(y, color=_INK, linestyle=style, linewidth=1.1)
     axes.annotate(
         f"{name}: {y:+.1f}".replace("-", "−"),
-        (1.0, y),
+        (1.0 if at == "right" else 0.0, y),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, 2),
+        xytext=(-2 if at == "right" else 2, -2 if under else 2),
         textcoords="offset points",
-        ha="right",
-        va="bottom",
+        ha=at,
+        va="top" if under else "bottom",
         fontsize=7.5,
         color=_INK,
     )
@@ -212,8 +223,11 @@ def curve_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     axes = figure.subplots()
     for number, (arm, points) in enumerate(curves.items()):
         minutes, dice = [p["minutes"] for p in points], [p["dice"] for p in points]
-        axes.plot(minutes, dice, marker=_MARKERS[number % len(_MARKERS)], color=_colour(number), linewidth=2, label=arm)
-        if all(p["low"] is not None for p in points):
+        marker = _MARKERS[(number + number // len(ARM_COLOURS)) % len(_MARKERS)]
+        axes.plot(minutes, dice, marker=marker, color=_colour(number), linewidth=2, label=arm)
+        if all(p["low"] is not None for p in points) and len(points) == 1:  # no band: reviewed inside the run alone
+            axes.vlines(minutes, points[0]["low"], points[0]["high"], color=_colour(number), alpha=0.45, linewidth=1.5)
+        elif all(p["low"] is not None for p in points):
             axes.fill_between(
                 minutes,
                 [p["low"] for p in points],

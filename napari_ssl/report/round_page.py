@@ -205,7 +205,10 @@ def _clinical_blocks(document: Mapping[str, Any], figures: Path) -> list[Block]:
         return []
     blocks: list[Block] = [*clinical_table(document), Heading(text="Agreement (Bland and Altman)")]
     for index, row in document["clinical"].items():
-        drawing = save_both(bland_altman_figure(INDICES[index], row["arms"]), figures / f"bland_altman_{index}")
+        drawing = save_both(
+            bland_altman_figure(INDICES[index], row["arms"], colour_order=list(document["arms"])),
+            figures / f"bland_altman_{index}",
+        )
         caption = f"{INDICES[index]}: bias and limits of agreement."
         blocks.append(Figure(svg=drawing, caption=caption, alt=INDICES[index]))
     return blocks

@@ -7,6 +7,7 @@ that are added to the plan use what is there. The study itself is only read.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,16 +16,21 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from napari_ssl import __version__
+from napari_ssl.core.catalogue import POLICIES
 from napari_ssl.core.job import ShouldStop
+from napari_ssl.core.parameters import from_mapping
+from napari_ssl.core.training import TrainingSpec
 from napari_ssl.errors import JobError
 from napari_ssl.io.documents import write_document
 from napari_ssl.rounds.comparison_plan import ComparisonPlan
-from napari_ssl.rounds.comparison_table import clinical_table, efficiency_table, minutes_table, score_table
+from napari_ssl.rounds.comparison_table import INDICES, clinical_table, efficiency_table, minutes_table, score_table
 from napari_ssl.rounds.comparison_units import References, Unit, make_units
 from napari_ssl.rounds.comparison_workers import Tell, results_of, work_through
 from napari_ssl.study.study import Study
 
 __all__ = ["compare", "subjects_known_to_classifier"]
+
+_PAIRED = ("indices", "reference_indices")
 
 
 def compare(
@@ -52,9 +58,9 @@ def compare(
     -------
     dict
         ``plan``, ``arms`` (what each is), ``scores``, ``clinical``, ``efficiency`` (see `comparison_table`), for
-        several rounds ``minutes``, ``runs``, ``failed`` (run to what went wrong), ``subjects``, ``structures``,
-        ``steps_are_equal``, ``known_to_classifier`` (`subjects_known_to_classifier`). An arm of which a seed failed is
-        left out of the tables.
+        several rounds or an oracle inside a run ``minutes``, ``runs``, ``failed`` (run to what went wrong),
+        ``subjects``, ``structures``, ``steps_are_equal``, ``known_to_classifier`` (`subjects_known_to_classifier`). An
+        arm of which a seed failed is left out of the tables.
 
     Raises
     ------
@@ -123,7 +129,7 @@ def _document(
         "runs": [_run(unit, by_arm) for unit in units if unit.arm in by_arm],
         "failed": dict(failed),
     }
-    if plan.rounds:
+    if plan.rounds or any(first[arm].spec.policy == "oracle" for arm in by_arm):
         document["minutes"] = minutes_table(by_round, structures)
     return document
 
@@ -150,14 +156,22 @@ def _what_it_is(unit: Unit) -> dict[str, Any]:
         "network_parameters": dict(spec.network_parameters),
         "parameters": dict(spec.parameters),
         "policy": spec.policy,
+        "policy_parameters": _in_full(spec),
         "n_labelled": sum(1 for i in spec.items if i.role.has_labels),
         "n_unlabelled": sum(1 for i in spec.items if not i.role.has_labels),
     }
 
 
+def _in_full(spec: TrainingSpec) -> dict[str, Any]:
+    """What the policy inside the run assumes, its defaults too; what an oracle knows is left out."""
+    given = {name: value for name, value in spec.policy_parameters.items() if name != "references"}
+    return dataclasses.asdict(from_mapping(POLICIES[spec.policy].parameters, given))
+
+
 def _run(unit: Unit, by_arm: Mapping[str, Any]) -> dict[str, Any]:
     results = next(of_seed for of_seed in by_arm[unit.arm] if of_seed[0]["seed"] == unit.seed)
-    kept = ("round", "n_steps", "training_seconds", "peak_memory_mib", "weights", "review", "minutes", "counts")
+    kept = ("round", "n_steps", "training_seconds", "peak_memory_mib", "weights")
+    kept += ("review", "reviewed", "minutes", "counts")
     return {
         "arm": unit.arm,
         "seed": unit.seed,
@@ -165,7 +179,11 @@ def _run(unit: Unit, by_arm: Mapping[str, Any]) -> dict[str, Any]:
         "labelled": sorted(i.case_id for i in unit.spec.items if i.role.has_labels),
         "rounds": [{name: result[name] for name in kept} for result in results],
         "cases": [
-            {k: v for k, v in case.items() if k not in ("frames", "indices", "reference_indices")}
+            {k: _of_the_table(v) if k in _PAIRED else v for k, v in case.items() if k != "frames"}
             for case in results[-1]["cases"]
         ],
     }
+
+
+def _of_the_table(indices: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: indices.get(name) for name in INDICES}

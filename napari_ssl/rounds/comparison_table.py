@@ -137,16 +137,18 @@ def clinical_table(results: Results) -> dict[str, Any]:
     Returns
     -------
     dict
-        Index → ``reference`` (``n``, ``mean``, ``sd``) and ``arms``: arm → ``n``, ``mean``, ``sd``, ``error`` (mean
-        and SD of the absolute error), ``agreement`` (Bland–Altman), ``r``, ``t`` against the reference with
-        ``p_holm``, ``pairs`` (subject, found, expected). Indices that no case has are absent.
+        Index → ``reference`` (``n``, ``mean``, ``sd``, of every subject that has one) and ``arms``: arm → ``n``,
+        ``mean``, ``sd``, ``error`` (mean and SD of the absolute error), ``agreement`` (Bland–Altman), ``r``, ``t``
+        against the reference with ``p_holm``, ``pairs`` (subject, found, expected). Indices that no case has are
+        absent.
     """
     table: dict[str, Any] = {}
     for index in INDICES:
-        arms = {}
+        arms, references = {}, {}
         for arm, of_arm in results.items():
             found = _by_subject(of_arm, lambda case, index=index: case["indices"].get(index))
             expected = _by_subject(of_arm, lambda case, index=index: case["reference_indices"].get(index))
+            references |= expected
             pairs = [(s, found[s], expected[s]) for s in found if s in expected]
             if pairs:
                 arms[arm] = _agreement(pairs)
@@ -154,8 +156,7 @@ def clinical_table(results: Results) -> dict[str, Any]:
             continue
         for arm, adjusted in zip(arms, holm([row["t"]["p"] for row in arms.values()]), strict=True):
             arms[arm]["t"]["p_holm"] = adjusted
-        expected = {s: value for row in arms.values() for s, _, value in row["pairs"]}
-        table[index] = {"reference": asdict(mean_sd(list(expected.values()))), "arms": arms}
+        table[index] = {"reference": asdict(mean_sd(list(references.values()))), "arms": arms}
     return table
 
 
@@ -205,14 +206,15 @@ def minutes_table(by_round: Sequence[Results], structures: Sequence[str]) -> dic
     dict
         Arm → list of ``round``, ``minutes`` (mean over seeds), ``dice`` (mean over structures and subjects), ``low``
         and ``high`` (bootstrap over subjects), ``dice_by_structure``, ``training_cases`` with labels, and mean counts
-        of ``accept``, ``correct``, ``reject`` and ``n_slices`` in the review before the round.
+        of ``accept``, ``correct``, ``reject`` and ``n_slices`` in the review before the round and in the reviews inside
+        the run that cost somebody's time.
     """
     curves: dict[str, list[dict[str, Any]]] = {}
     for number, results in enumerate(by_round):
         for arm, of_arm in results.items():
             dice = _by_subject(of_arm, _score("dice", "mean"))
             low, high = bootstrap_interval(list(dice.values()))
-            reviews = [r["review"] or {} for r in of_arm]
+            reviews = [_reviews_of(r) for r in of_arm]
             curves.setdefault(arm, []).append(
                 {
                     "round": number,
@@ -227,9 +229,15 @@ def minutes_table(by_round: Sequence[Results], structures: Sequence[str]) -> dic
                         sum(n for role, n in r["counts"].items() if role != "unlabelled") for r in of_arm
                     ),
                     **{
-                        name: _mean(review.get(name, 0) for review in reviews)
+                        name: _mean(sum(review[name] for review in of_seed) for of_seed in reviews)
                         for name in ("accept", "correct", "reject", "n_slices")
                     },
                 }
             )
     return curves
+
+
+def _reviews_of(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The reviews that somebody's time went into: before a round, and inside it where a policy stands for a person."""
+    inside = [review for review in result.get("reviewed", ()) if review["seconds"] > 0]
+    return ([result["review"]] if result["review"] else []) + inside
