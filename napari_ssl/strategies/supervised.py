@@ -10,8 +10,9 @@ Defaults
     Dice + cross-entropy, polynomial decay and the kinds of strong augmentation: Isensee et al., Nature Methods 2021.
     ``--preset paper`` gives Bai's supervised arm (SGD 0.001, cross-entropy, 500 epochs). ``--preset strong`` gives the
     recipe of Isensee et al. with their network: deep supervision, instance normalisation, SGD 0.01 with momentum 0.99,
-    weight decay 3e-5. Every other strategy begins with the same augmentation, loss and schedule, and takes the same
-    network with ``--network dyn-unet``.
+    weight decay 3e-5. The others can start from it: from the model that it gave (``warm_start``, in a comparison
+    ``--from-promoted``), or with its loss, optimiser, schedule and augmentation set (``--set``, in a comparison for
+    all arms) and ``--network dyn-unet``. The defaults of those after a paper are the paper's.
 
 Departures
     From Isensee et al., by default: a small 2D residual U-Net without deep supervision, AdamW instead of SGD with
