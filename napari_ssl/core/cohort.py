@@ -58,10 +58,13 @@ class CohortSpec:
                 raise SpecError("no case to label")
         for name in ("confidence", "ensemble"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not 1 <= self.workers <= 256:
-            raise SpecError(f"workers must be 1 to 256, got {self.workers}")
-        if not 1 <= self.batch_size <= _MOST_AT_ONCE:
-            raise SpecError(f"batch_size must be 1 to {_MOST_AT_ONCE:,}, got {self.batch_size}")
+        for name, most in (("workers", 256), ("batch_size", _MOST_AT_ONCE)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise SpecError(f"{name} must be 1 to {most:,}, got {value!r}")
+        texts = (self.model_id, self.device, *(self.cases or ()), *self.confidence, *self.ensemble)
+        if wrong := [text for text in texts if not isinstance(text, str)]:
+            raise SpecError(f"a cohort's model, device, cases, confidence and ensemble are names, got {wrong[0]!r}")
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from napari_ssl.gui.theme import muted_label
 
 __all__ = ["LabellingRun"]
 
+_ALIVE = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
+"""The job goes on without being asked."""
+
 
 class LabellingRun(QWidget):
     """Submits such a job, or finds one that runs already, and follows it; hidden while there is none.
@@ -67,7 +70,7 @@ class LabellingRun(QWidget):
     @property
     def busy(self) -> bool:
         """Whether such a job is on its way or running."""
-        return self._submitting or (self._job is not None and not self._job.state.is_over)
+        return self._submitting or (self._job is not None and self._job.state in _ALIVE)
 
     @property
     def job(self) -> Job | None:
@@ -124,18 +127,18 @@ class LabellingRun(QWidget):
         mine = [j for j in jobs if j.kind.value in self._kinds]
         if not self._looked:
             self._looked = True
-            alive = [j for j in mine if not j.state.is_over]
+            alive = [j for j in mine if j.state in _ALIVE]
             if alive and not self.busy:
                 self._attach(min(reversed(alive), key=lambda job: self._kinds.index(job.kind.value)))
         for job in mine:
             if self._job is not None and job.id == self._job.id:
-                was_over, self._job = self._job.state.is_over, job
-                self._submitting = self._submitting and job.state.is_over
+                was_alive, self._job = self._job.state in _ALIVE, job
+                self._submitting = self._submitting and job.state not in _ALIVE
                 if job.state is JobState.INTERRUPTED:
                     self.text.setText("The process was killed or lost; it resumes by itself.")
                 elif not job.state.is_over and job.message.startswith("Waits") and not self._asked_to_stop:
                     self.text.setText(job.message)
-                if job.state.is_over and not was_over:
+                if job.state not in _ALIVE and was_alive:
                     self.over.emit(job, _end_text(job))
         self._refresh()
 
@@ -161,7 +164,8 @@ class LabellingRun(QWidget):
     def _refuse(self, action: str, text: str) -> None:
         if action in ("submit", "resume"):
             self._submitting = False
-            self._refresh()
+        self._asked_to_stop = self._asked_to_stop and action != "cancel"
+        self._refresh()
         self.refused.emit(text)
 
     def _refresh(self) -> None:
@@ -189,4 +193,6 @@ def _end_text(job: Job) -> str:
         labels = job.kind in (JobKind.COHORT, JobKind.PREDICT)
         kept = "what was finished before is kept for the next time" if labels else "it can go on"
         return f"{what} was stopped; {kept}."
+    if job.state is JobState.PAUSED:
+        return f"{what} is paused. {job.message}".strip()
     return done

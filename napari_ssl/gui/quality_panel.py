@@ -218,7 +218,7 @@ class QualityPanel(QWidget):
         failed = job.state is JobState.FAILED
         scores = job.kind.value == "qc-train" and job.state is JobState.DONE and bool(self._facts.n_proposals)
         actions = (("Score proposals", self.score),) if scores else ()
-        if job.state in (JobState.CANCELLED, JobState.FAILED):
+        if job.state in (JobState.CANCELLED, JobState.FAILED, JobState.PAUSED):
             actions = (("Go on where it was", lambda: self._go_on(job)),)
         self.banner.show_message(text, kind="error" if failed else "info", actions=actions)
         self.refresh()

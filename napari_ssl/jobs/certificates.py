@@ -1,7 +1,8 @@
-"""A private authority and the certificates that it signs: who holds one may use the server, nobody else.
+"""Certificates: of a server's private authority, and of an engine or a cluster's job for as long as that lives.
 
 One authority a server, made at its first start and kept; the client's certificate goes into the line that a person
-pastes at the client (`napari_ssl.jobs.place`). Elliptic curve P-256, valid for `VALID_DAYS`.
+pastes at the client (`napari_ssl.jobs.place`). Elliptic curve P-256, valid for `VALID_DAYS` from now and at any time
+before: a clock that is set back, or that of a node that is behind, is no reason to refuse a connection.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,7 +22,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from napari_ssl.errors import EngineError
 
-__all__ = ["FILES", "VALID_DAYS", "ensure_certificates", "write_private"]
+if TYPE_CHECKING:
+    from distributed.security import Security
+
+__all__ = ["FILES", "VALID_DAYS", "ensure_certificates", "temporary_security", "write_private"]
 
 VALID_DAYS = 825
 FILES = ("ca.pem", "server.pem", "server-key.pem", "client.pem", "client-key.pem")
@@ -65,6 +70,27 @@ def write_private(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def temporary_security() -> Security:
+    """Return dask's settings for mutual TLS with a certificate in memory that is new at each call.
+
+    As `Security.temporary` of distributed, whose certificate is not valid one second before it was made.
+    """
+    from distributed.security import Security
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), _name("napari-ssl internal")
+    text = _pem(_builder(name, name, key).sign(key, hashes.SHA256()))
+    texts: dict[str, str] = {}
+    for role in ("client", "scheduler", "worker"):
+        texts |= {f"tls_{role}_cert": text, f"tls_{role}_key": _key_text(key)}
+    return Security(require_encryption=True, tls_ca_file=text, **texts)
+
+
+def _key_text(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
 def _make(names: Sequence[str]) -> dict[str, str]:
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("napari-ssl authority")
@@ -82,9 +108,7 @@ def _make(names: Sequence[str]) -> dict[str, str]:
         if role == "server":
             builder = builder.add_extension(x509.SubjectAlternativeName([_host(n) for n in names]), critical=False)
         texts[f"{role}.pem"] = _pem(builder.sign(ca_key, hashes.SHA256()))
-        texts[f"{role}-key.pem"] = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode()
+        texts[f"{role}-key.pem"] = _key_text(key)
     return texts
 
 
@@ -96,7 +120,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))  # clocks differ
+        .not_valid_before(datetime(1970, 1, 1, tzinfo=UTC))
         .not_valid_after(now + timedelta(days=VALID_DAYS))
     )
 

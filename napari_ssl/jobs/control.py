@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from filelock import FileLock, Timeout
 
 from napari_ssl.errors import JobError, StorageError
 
-__all__ = ["Request", "RequestKind", "clear_request", "lease", "read_request", "write_request"]
+__all__ = ["Request", "RequestKind", "RequestWatch", "clear_request", "lease", "read_request", "write_request"]
 
 _REQUEST_FILE = "request.json"
+_LOOK_S = 0.3
 
 
 class RequestKind(StrEnum):
@@ -67,6 +69,22 @@ def read_request(run_folder: Path) -> Request | None:
 def clear_request(run_folder: Path) -> None:
     """Forget what was asked, since it is fulfilled or overtaken."""
     (Path(run_folder) / _REQUEST_FILE).unlink(missing_ok=True)
+
+
+class RequestWatch:
+    """Looks now and then whether something was asked of a run: a training asks many times a second."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self._folder = run_folder
+        self._looked_at = float("-inf")
+        self._found = False
+
+    def is_there(self) -> bool:
+        """Whether there is a request, as of the last look."""
+        if not self._found and time.monotonic() - self._looked_at > _LOOK_S:
+            self._looked_at = time.monotonic()
+            self._found = read_request(self._folder) is not None
+        return self._found
 
 
 @contextmanager

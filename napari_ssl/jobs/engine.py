@@ -25,6 +25,7 @@ from distributed import Nanny, Scheduler, SpecCluster
 from distributed.security import Security
 from filelock import Timeout
 
+from napari_ssl.jobs.certificates import temporary_security
 from napari_ssl.jobs.connection import (
     AWAY,
     Credentials,
@@ -87,7 +88,7 @@ async def serve(folder: Path, *, idle_s: float) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: stop.set())
-    security, offer = Security.temporary(), offer_here()
+    security, offer = temporary_security(), offer_here()
     with dask.config.set(_configuration(folder)):
         async with _cluster(security, offer) as cluster:
             write_credentials(

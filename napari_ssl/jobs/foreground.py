@@ -9,9 +9,9 @@ from typing import Any
 
 from napari_ssl.core.job import Emit, Event, EventKind, Job, JobState, ShouldStop
 from napari_ssl.errors import JobError, NapariSslError, SpecError
-from napari_ssl.jobs.changes import FOREGROUND_MARK, adopt_parked, adopt_result
+from napari_ssl.jobs.changes import FOREGROUND_MARK, adopt_parked, adopt_result, end_on_request
 from napari_ssl.jobs.child import Outcome, perform
-from napari_ssl.jobs.control import lease
+from napari_ssl.jobs.control import RequestWatch, clear_request, lease, read_request
 from napari_ssl.jobs.elsewhere import run_elsewhere
 from napari_ssl.jobs.events import EVENTS_FILE, EventWriter
 from napari_ssl.jobs.failures import describe
@@ -59,16 +59,25 @@ def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> d
         if event.kind is EventKind.CHECKPOINT or (event.kind is EventKind.PROGRESS and "validation_dice" in event.data):
             _record_progress(study, job.id, event)
 
+    def asked_from_anywhere() -> bool:
+        """Ctrl-C at the command, or a window's Stop or Pause."""
+        return should_stop() or requests.is_there()
+
+    requests = RequestWatch(run_folder)
     with lease(run_folder, timeout_s=_LEASE_WAIT_S), lease(run_folder, "child"):
+        clear_request(run_folder)
         study.update_job(job.id, state=JobState.RUNNING, attempts=job.attempts + 1, message="In the foreground")
         mark = run_folder / FOREGROUND_MARK
         mark.touch()
         try:
-            outcome = perform(spec, run_folder, tell, should_stop, attempt=job.attempts + 1)
+            outcome = perform(spec, run_folder, tell, asked_from_anywhere, attempt=job.attempts + 1)
             return _conclude(study, job, outcome)
         except KeyboardInterrupt:
-            message = "Stopped; the same order goes on from the last checkpoint"
-            study.update_job(job.id, state=JobState.PAUSED, message=message)
+            if (request := read_request(run_folder)) is not None:
+                end_on_request(study, job.id, run_folder, request)
+            else:
+                message = "Stopped; the same order goes on from the last checkpoint"
+                study.update_job(job.id, state=JobState.PAUSED, message=message)
             raise
         except Exception as error:
             if study.job(job.id).state is JobState.RUNNING:

@@ -16,6 +16,7 @@ from distributed.security import Security
 
 from napari_ssl.core.resources import Resources
 from napari_ssl.errors import EngineError, MissingDependencyError
+from napari_ssl.jobs.certificates import temporary_security
 from napari_ssl.jobs.cluster_settings import Kubernetes
 
 __all__ = ["Api", "KubernetesAllocation", "check_kubernetes", "cluster_spec", "open_kubernetes", "secret_spec"]
@@ -117,7 +118,7 @@ class KubernetesAllocation:
     def __init__(self, place: Kubernetes, needs: Resources, api: Api) -> None:
         self.folder = _FILES if place.volume else "/tmp/napari-ssl"
         self._api, self._name = api, f"napari-ssl-{secrets.token_hex(4)}"
-        security = Security.temporary()
+        security = temporary_security()
         try:
             api.create(secret_spec(self._name, security))
             api.create(cluster_spec(place, needs, self._name))

@@ -82,7 +82,7 @@ class Runner:
     def submit(self, spec: Spec) -> Job:
         """Record `spec` as a queued job and return it; the engine comes up and takes it by itself.
 
-        A cohort that is ordered while the same order is queued or running is that job.
+        A cohort that is ordered while the same order is queued, running or paused is that job, which goes on.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class Runner:
         """
         kind = kind_of(spec)
         if kind is JobKind.COHORT and (same := self._same_order(spec)) is not None:
-            return same
+            return self.resume(same.id) if same.state is JobState.PAUSED else same
         job = self._study.create_job(kind, spec.to_dict())
         self._orders.put(lambda: self._hand_over(job.id))
         return job
@@ -101,7 +101,7 @@ class Runner:
     def _same_order(self, spec: Spec) -> Job | None:
         """Return the job that does this work already: two windows do not label a cohort twice."""
         for job in reversed(self._study.jobs()):
-            if job.kind is kind_of(spec) and job.state in _PAUSABLE:
+            if job.kind is kind_of(spec) and job.state in (*_PAUSABLE, JobState.PAUSED):
                 run_folder = self._study.job_folder(job.id)
                 with suppress(SpecError):
                     if read_request(run_folder) is None and read_spec(run_folder).hash == spec.hash:

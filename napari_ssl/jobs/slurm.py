@@ -26,6 +26,7 @@ from distributed.security import Security
 
 from napari_ssl.core.resources import Resources
 from napari_ssl.errors import EngineError, MissingDependencyError
+from napari_ssl.jobs.certificates import temporary_security
 from napari_ssl.jobs.cluster_settings import Slurm, hours_text
 from napari_ssl.jobs.connection import engine_folder
 from napari_ssl.jobs.shared_folder import SharedFolder
@@ -110,7 +111,7 @@ class SlurmAllocation:
         self.folder, self.shared = str(base), SharedFolder(here="/", there="/")
         self._asked_at, self._words = 0.0, "Waits in the queue of SLURM"
         self._private = tempfile.TemporaryDirectory(prefix=".job-", dir=base)  # 0700; all nodes see it
-        security = Security.temporary()
+        security = temporary_security()
         with dask.config.set({"distributed.scheduler.http.routes": [], "distributed.scheduler.worker-ttl": None}):
             self._cluster = SLURMCluster(**cluster_arguments(place, needs, name, Path(self._private.name), security))
         try:

@@ -118,6 +118,24 @@ def test_a_cohort_is_followed_rather_than_its_batches_and_a_long_story_is_one_st
         run.set_bridge(None)
 
 
+def test_what_is_paused_is_not_followed_and_does_not_keep_anybody_from_relabelling(qtbot, tmp_path):
+    with make_fake_study(tmp_path) as study:
+        runner, run, over = FakeRunner(study.folder), LabellingRun(), []
+        qtbot.addWidget(run)
+        run.over.connect(lambda job, text: over.append((job.id, text)))
+        runner.add_job("predict1", "predict", JobState.PAUSED)  # of a command that was killed
+        runner.add_job("cohort1", "cohort", JobState.RUNNING)
+        run.set_bridge(JobBridge(study.folder, run, make_runner=lambda f: runner))
+        qtbot.waitUntil(lambda: run.job is not None, timeout=WAIT_MS)
+        assert run.job.id == "cohort1" and run.busy
+        runner.set_state("cohort1", JobState.PAUSED, "Paused; resume goes on from the last checkpoint")
+        qtbot.waitUntil(lambda: not run.busy, timeout=WAIT_MS)
+        assert over == [("cohort1", "Relabelling is paused. Paused; resume goes on from the last checkpoint")]
+        runner.set_state("cohort1", JobState.RUNNING)  # resumed in the dialog of jobs
+        qtbot.waitUntil(lambda: run.busy, timeout=WAIT_MS)
+        run.set_bridge(None)
+
+
 def test_arrivals_are_said_at_once_then_now_and_then_with_the_last(qtbot):
     said = []
     arrivals = Arrivals(every_s=0.2)

@@ -77,8 +77,16 @@ def test_an_order_is_read_back_and_names_no_case_unless_a_person_did(study):
     assert order(study, workers=5).hash == spec.hash  # the same work
     with pytest.raises(SpecError, match="batch_size must be 1 to"):
         order(study, batch_size=0)
-    with pytest.raises(SpecError, match="malformed order"):
-        spec_from_dict({"kind": "cohort", "models": "m1"})
+    for wrong in (
+        {"models": "m1"},
+        {"workers": 1.5},
+        {"cases": [3]},
+        {"cases": []},
+        {"cases": 3},
+        {"confidence": None},
+    ):
+        with pytest.raises(SpecError):
+            spec_from_dict({"kind": "cohort", "model_id": "m1", **wrong})
 
 
 def test_batches_are_in_the_study_while_the_cohort_goes_on(study, runner, eventually):
@@ -169,6 +177,16 @@ def test_two_windows_order_it_once(study, runner):
         for job in study.jobs():
             runner.cancel(job.id)
         assert runner.submit(order(study)).id not in jobs  # one that is being stopped is not that order
+
+
+def test_a_paused_cohort_goes_on_when_it_is_ordered_again(study, monkeypatch):
+    monkeypatch.setattr(Runner, "_hand_over", lambda *_: None)
+    monkeypatch.setattr(Runner, "_recover", lambda *_: None)
+    with Runner(study.folder) as runner:
+        job = runner.submit(order(study))
+        study.update_job(job.id, state=JobState.PAUSED)
+        again = runner.submit(order(study))
+    assert (again.id, again.state) == (job.id, JobState.QUEUED) and len(study.jobs()) == 1
 
 
 def test_two_processes_do_not_label_the_same_cohort(study):

@@ -14,6 +14,7 @@ import sys
 
 import psutil
 import pytest
+from cryptography import x509
 from distributed import Client
 from distributed.comm import connect
 from distributed.security import Security
@@ -94,6 +95,13 @@ def test_a_certificate_of_the_right_name_that_the_engine_has_not_signed_is_refus
     )
     with pytest.raises(OSError):
         asyncio.run(_reach(engine.address, **mixed.get_connection_args("client")))
+
+
+def test_the_engine_is_reached_when_the_clock_is_set_back(engine):
+    """A certificate counts from the year 1970 on: the hour that it was made at may come once more."""
+    for text in (engine.ca_cert, engine.client_cert):
+        certificate = x509.load_pem_x509_certificate(text.encode())
+        assert certificate.not_valid_before_utc.year == 1970 and certificate.not_valid_after_utc.year > 2026
 
 
 def test_plain_http_finds_no_page_on_any_port(engine, processes):

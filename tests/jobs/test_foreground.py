@@ -8,10 +8,12 @@ import pytest
 
 from napari_ssl.core.job import EventKind, JobState
 from napari_ssl.errors import ImageError, JobError
+from napari_ssl.jobs import control
 from napari_ssl.jobs.changes import FOREGROUND_MARK, recover
 from napari_ssl.jobs.control import lease
 from napari_ssl.jobs.events import read_events
 from napari_ssl.jobs.foreground import run_here
+from napari_ssl.jobs.runner import Runner
 from napari_ssl.jobs.spec import kind_of
 
 
@@ -108,3 +110,26 @@ def test_a_command_that_was_killed_leaves_a_paused_run_that_no_engine_takes_up(s
     assert run_here(study, spec, lambda e: None, lambda: False)["n"] == 3
     assert not (study.job_folder(job.id) / FOREGROUND_MARK).exists()
     assert len(study.jobs()) == 1
+
+
+@pytest.mark.parametrize(("kind", "state"), [("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)])
+def test_a_window_stops_and_pauses_what_a_command_runs(study, order, kind, state, monkeypatch):
+    monkeypatch.setattr(control, "_LOOK_S", 0.0)
+
+    def ask(event):
+        if event.kind is EventKind.CHECKPOINT and event.data["iteration"] == 2:
+            with Runner(study.folder) as runner:
+                getattr(runner, kind)(study.jobs()[0].id)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_here(study, order(count=50, step_s=0), ask, lambda: False)
+    (job,) = study.jobs()
+    assert job.state is state and control.read_request(study.job_folder(job.id)) is None
+    assert len([e for e in read_events(study.job_folder(job.id)) if e.kind is EventKind.CHECKPOINT]) < 50
+
+
+def test_what_was_asked_of_an_earlier_run_does_not_stop_the_next(study, order):
+    job = study.create_job("predict", order(count=2, step_s=0).to_dict())
+    study.update_job(job.id, state=JobState.PAUSED)
+    control.write_request(study.job_folder(job.id), control.Request(kind=control.RequestKind.PAUSE))
+    assert run_here(study, order(count=2, step_s=0), lambda event: None, lambda: False)["n"] == 2
