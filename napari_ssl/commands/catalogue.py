@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from napari_ssl.commands.options import JSON, catching, report
-from napari_ssl.core.catalogue import NETWORKS, STRATEGIES
+from napari_ssl.core.catalogue import DEFAULT_STRATEGY, NETWORKS, STRATEGIES
 from napari_ssl.core.parameters import describe
 
 __all__ = ["COMMANDS"]
@@ -44,6 +44,11 @@ def _document(entry: Any) -> dict[str, Any]:
     }
     if hasattr(entry, "presets"):
         document["presets"] = {name: dict(values) for name, values in entry.presets.items()}
+        document["network"] = entry.network
+        document["preset_networks"] = dict(entry.preset_network)
+        document["preset_preprocessing"] = {name: dict(values) for name, values in entry.preset_preprocessing.items()}
+        document["uses_unlabelled"] = entry.uses_unlabelled
+        document["is_default"] = entry.name == DEFAULT_STRATEGY
     if hasattr(entry, "dimensions"):
         document["dimensions"] = list(entry.dimensions)
     return document
@@ -75,7 +80,10 @@ def _lines(documents: list[dict[str, Any]]) -> list[str]:
     for d in documents:
         lines += [f"{d['name']}: {d['sentence']}", f"  paper: {d['paper']}"]
         if d.get("presets"):
-            lines.append(f"  presets: {', '.join(d['presets'])}")
+            lines.append(
+                f"  network: {d['network']}{', the strategy that is offered first' if d['is_default'] else ''}"
+            )
+            lines += [f"  preset {name}{_brings(d, name)}" for name in d["presets"]]
         if d.get("dimensions"):
             lines.append(f"  images: {' or '.join(f'{n}D' for n in d['dimensions'])}")
         for size in d.get("sizes", ()):
@@ -89,6 +97,16 @@ def _lines(documents: list[dict[str, Any]]) -> list[str]:
             choices = f" [{', '.join(p['choices'])}]" if p["choices"] else ""
             lines.append(f"  {p['name']} = {p['default']}{unit}{choices}  {p['title']} ({p['source']})")
     return lines
+
+
+def _brings(document: dict[str, Any], preset: str) -> str:
+    """What a preset changes, its network and preprocessing too."""
+    values = {
+        **({"network": document["preset_networks"][preset]} if preset in document["preset_networks"] else {}),
+        **document["presets"][preset],
+        **{f"preprocessing.{k}": v for k, v in document["preset_preprocessing"].get(preset, {}).items()},
+    }
+    return ": " + ", ".join(f"{name}={value}" for name, value in values.items()) if values else ": the defaults"
 
 
 @click.command()

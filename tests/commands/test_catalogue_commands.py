@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from napari_ssl.cli import main
 from napari_ssl.commands import catalogue
-from napari_ssl.core.catalogue import NETWORKS, STRATEGIES
+from napari_ssl.core.catalogue import DEFAULT_STRATEGY, NETWORKS, STRATEGIES
 
 
 def _document(*arguments):
@@ -49,6 +49,18 @@ def test_every_strategy_has_a_paper_presets_and_sourced_parameters():
         assert document["paper"]
         assert all(p["source"] for p in document["parameters"])
         assert {"paper", "quick"} <= set(document["presets"])
+
+
+def test_what_a_preset_brings_is_told_its_network_and_preprocessing_too():
+    documents = _document("strategies")["strategies"]
+    listed = {d["name"]: d for d in documents}
+    assert [d["name"] for d in documents if d["is_default"]] == [DEFAULT_STRATEGY]
+    assert not listed["supervised"]["uses_unlabelled"] and listed["asdnet"]["uses_unlabelled"]
+    assert listed["self-labelling"]["preset_networks"] == {"paper": "swin-unet"}
+    told = catalogue._lines(documents)
+    paper = next(line for line in told if line.startswith("  preset paper: network=swin-unet"))
+    assert "keep=best" in paper and "preprocessing.high_percentile=95.0" in paper
+    assert "  preset paper: the defaults" in told  # of alternating-crf, whose defaults are the paper's
 
 
 def test_listing_imports_no_torch():
