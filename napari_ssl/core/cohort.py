@@ -58,10 +58,11 @@ class CohortSpec:
                 raise SpecError("no case to label")
         for name in ("confidence", "ensemble"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, most in (("workers", 256), ("batch_size", _MOST_AT_ONCE)):
+        numbers = {"workers": (1, 256), "batch_size": (1, _MOST_AT_ONCE), "memory_limit_mb": (0, 1_000_000)}
+        for name, (least, most) in numbers.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-                raise SpecError(f"{name} must be 1 to {most:,}, got {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise SpecError(f"{name} must be {least} to {most:,}, got {value!r}")
         texts = (self.model_id, self.device, *(self.cases or ()), *self.confidence, *self.ensemble)
         if wrong := [text for text in texts if not isinstance(text, str)]:
             raise SpecError(f"a cohort's model, device, cases, confidence and ensemble are names, got {wrong[0]!r}")

@@ -1,8 +1,9 @@
 """The process that computes: ``python -m napari_ssl.jobs.child RUN_FOLDER --attempt N``.
 
 It reads the order from the run's folder, works at low priority and writes events, checkpoints and results into that
-folder; it opens no database. It stops with a checkpoint on SIGTERM or on the line ``stop`` at its standard input. The
-end of its standard input means that its parent is dead: it stops likewise, and ends within `ORPHAN_GRACE_S`.
+folder; it opens no database, but for a cohort's (`cohort_job`). It stops with a checkpoint on SIGTERM or on the line
+``stop`` at its standard input. The end of its standard input means that its parent is dead: it stops likewise, and ends
+within `ORPHAN_GRACE_S`.
 """
 
 from __future__ import annotations

@@ -39,10 +39,9 @@ class Ledger:
             return
         for line in lines:
             try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            self._take(entry)
+                self._take(json.loads(line))
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+                continue  # half a line, or damaged: its cases are done again, or found in their runs
 
     def _take(self, entry: Mapping[str, Any]) -> None:
         if "begin" in entry:

@@ -9,16 +9,20 @@ import threading
 
 import pytest
 from noting_kind import add_model, make_study, noted
+from server_threads import Serving
 
 from napari_ssl.core.job import EventKind, JobKind, JobState
 from napari_ssl.core.resources import Resources
 from napari_ssl.core.training import spec_from_dict
 from napari_ssl.errors import JobError, SpecError
+from napari_ssl.jobs import place
 from napari_ssl.jobs.changes import recover
 from napari_ssl.jobs.cohort import CohortOrder, label_cohort
 from napari_ssl.jobs.cohort_job import cohort_spec
+from napari_ssl.jobs.connection import ENGINE_FOLDER_VARIABLE
 from napari_ssl.jobs.runner import Runner
 from napari_ssl.jobs.spec import TEST_KINDS_VARIABLE, read_spec
+from napari_ssl.jobs.supervise import supervise
 
 N = 7
 ALL = [f"c{n:03d}" for n in range(N)]
@@ -250,3 +254,18 @@ def test_a_batch_whose_cohort_is_gone_waits_for_it_and_is_nobody_elses(study, st
                 action(batch.id)
     result = label_cohort(study, CohortOrder(batch_size=3), lambda _event: None, lambda: False)
     assert result["cases"] == ALL and study.job(batch.id).state is JobState.DONE
+
+
+def test_its_batches_run_at_a_server_and_the_cohort_itself_here(study, tmp_path, monkeypatch):
+    monkeypatch.setenv(ENGINE_FOLDER_VARIABLE, str(tmp_path / "home"))
+    server = Serving(tmp_path / "server")
+    try:
+        place.use_server(place.read_line(server.line))
+        job = study.create_job("cohort", order(study, batch_size=4).to_dict())
+        assert supervise(str(study.folder), job.id) == "done", study.job(job.id).message
+        at_server = {path.name for path in (server.folder / "runs").iterdir()}
+    finally:
+        server.close()
+    batches = {j.id for j in study.jobs() if j.kind is JobKind.PREDICT}
+    assert at_server == batches and len(batches) == 2
+    assert set(labelled_by(study)) == set(ALL)

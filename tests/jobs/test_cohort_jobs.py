@@ -169,6 +169,19 @@ def test_half_a_line_of_the_ledger_counts_for_nothing(tmp_path):
     assert Ledger(tmp_path / "l.jsonl").done == {"a", "c"}
 
 
+@pytest.mark.parametrize(
+    "line", ["5", "[]", '{"done": 3, "failed": {}}', '{"done": ["c"]}', '{"begin": [1], "sizes": "x"}', "["]
+)
+def test_a_damaged_line_of_the_ledger_counts_for_nothing(tmp_path, line):
+    ledger = Ledger(tmp_path / "l.jsonl")
+    ledger.end(["a"], {})
+    with (tmp_path / "l.jsonl").open("a") as file:
+        file.write(line + "\n")
+    ledger.end(["b"], {})
+    again = Ledger(tmp_path / "l.jsonl")
+    assert {"a", "b"} <= again.done and not again.under_way
+
+
 def test_two_processes_share_a_cohort_and_give_what_one_gives(cohort):
     label(cohort)
     alone = [cohort.proposal(name).label_hash for name in names(*range(N))]

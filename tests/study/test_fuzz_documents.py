@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_ssl.core.cohort import CohortSpec
 from napari_ssl.core.job import Event, EventKind
 from napari_ssl.core.label_scheme import PRESETS
 from napari_ssl.core.quality import QcScoringSpec, QcTrainingSpec
@@ -97,6 +98,22 @@ def test_an_order_with_any_value_changed_is_read_or_refused(place, value):
     except NapariSslError:
         return
     assert isinstance(spec, TrainingSpec | PredictionSpec | QcTrainingSpec | QcScoringSpec)
+
+
+def _cohort():
+    spec = CohortSpec(model_id="m", cases=("a", "b"), ensemble=("n",), confidence=("entropy",))
+    return json.loads(json.dumps(spec.to_dict()))
+
+
+@MANY
+@given(st.sampled_from(list(_places(_cohort()))), VALUES)
+def test_an_order_of_a_cohort_with_any_value_changed_is_read_or_refused(place, value):
+    try:
+        spec = spec_from_dict(_changed(_cohort(), place, value))
+    except NapariSslError:
+        return
+    assert isinstance(spec, CohortSpec) and len(spec.hash) == 64
+    assert spec_from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
 @MANY
