@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -26,6 +26,7 @@ from napari_ssl.gui.loaded_case import LoadedCase
 from napari_ssl.gui.overlay_panel import ViewOptions
 from napari_ssl.gui.place_panel import PlacePanel
 from napari_ssl.gui.queue_model import STATE_COLOURS, STATE_TEXTS
+from napari_ssl.gui.reject_reasons import RejectReasons
 from napari_ssl.gui.theme import Fold, heading, muted_label, set_margins, state_icon, wrapped_label
 from napari_ssl.gui.tool_row import ToolRow
 
@@ -42,7 +43,6 @@ class ReviewPanel(QWidget):
     save_clicked = Signal()
     defer_clicked = Signal()
     take_back_clicked = Signal()
-    rejected = Signal(str)
     flag_clicked = Signal()
     flags_cleared = Signal()
     revert_clicked = Signal()
@@ -58,12 +58,10 @@ class ReviewPanel(QWidget):
     tour_clicked = Signal()
     history_clicked = Signal()
     subject_clicked = Signal()
-    reasons_clicked = Signal()
 
     def __init__(self, keys: KeyTable, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._keys = keys
-        self._reasons: tuple[str, ...] = ()
         self.tools = ToolRow()
         self.view_options = ViewOptions()
         self.places = PlacePanel(keys)
@@ -159,13 +157,7 @@ class ReviewPanel(QWidget):
         quiet = (self.take_back_button, self.reader_button, self.keys_button, self.flag_button, self.hide_all)
         for button in (*quiet, self.history_button, self.tour_button, self.clear_flags, self.revert_button):
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the focus on the image
-        self.reasons = QFrame()
-        self.reasons.setObjectName("napariSslReasons")
-        self.reasons.setStyleSheet("#napariSslReasons { border: 1px solid #FF8A5C; border-radius: 3px; }")
-        self._reason_grid = QGridLayout(self.reasons)
-        self._reason_grid.setContentsMargins(4, 4, 4, 4)
-        self._reason_grid.setSpacing(3)
-        self.reasons.hide()
+        self.reasons = RejectReasons()
 
     @staticmethod
     def _decision(caption: str, colour: str, run) -> QPushButton:
@@ -278,26 +270,6 @@ class ReviewPanel(QWidget):
         self.places.refresh_keys()
         self.tools.set_command_hints({a.id: self._keys.shown_key(a.id) for a in ACTIONS})
 
-    def set_reasons(self, reasons: Sequence[str]) -> None:
-        """Offer the study's reasons for a rejection; the first nine have a digit."""
-        self._reasons = tuple(reasons)
-        while self._reason_grid.count():
-            old = self._reason_grid.takeAt(0).widget()
-            old.hide()
-            old.deleteLater()
-        self._reason_grid.addWidget(QLabel("Reason for the rejection:"), 0, 0, 1, 2)
-        for i, reason in enumerate(self._reasons):
-            button = QPushButton(f"{i + 1}  {reason}" if i < 9 else reason)
-            button.setStyleSheet("text-align: left; padding: 3px 3px;")
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-            button.clicked.connect(lambda _checked=False, reason=reason: self._reject(reason))
-            self._reason_grid.addWidget(button, 1 + i // 2, i % 2)
-        change = QPushButton("Change the list …")
-        change.setFlat(True)
-        change.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        change.clicked.connect(self.reasons_clicked)
-        self._reason_grid.addWidget(change, 2 + len(self._reasons) // 2, 0, 1, 2)
-
     def show_nothing(self, message: str) -> None:
         """Show that no case is open and why."""
         self.title.setText("No case")
@@ -385,17 +357,6 @@ class ReviewPanel(QWidget):
         asked = not self.reasons.isHidden()
         self.reasons.hide()
         return asked
-
-    def choose_reason(self, digit: int) -> bool:
-        """Reject with the reason of that digit while it is asked for; returns whether it was."""
-        if self.reasons.isHidden() or not 1 <= digit <= len(self._reasons):
-            return False
-        self._reject(self._reasons[digit - 1])
-        return True
-
-    def _reject(self, reason: str) -> None:
-        self.reasons.hide()
-        self.rejected.emit(reason)
 
     def ask_reader(self) -> None:
         """Ask for the name that decisions and ratings are recorded under."""

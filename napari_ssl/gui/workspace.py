@@ -164,7 +164,7 @@ class WorkspaceWidget(JudgingActions):
         review.accept_clicked.connect(self.accept)
         review.save_clicked.connect(self.save)
         review.defer_clicked.connect(self.defer)
-        review.rejected.connect(self.reject)
+        review.reasons.chosen.connect(self.reject)
         review.take_back_clicked.connect(self.take_back)
         review.flag_clicked.connect(self.toggle_flag)
         review.flags_cleared.connect(self._clear_flags)

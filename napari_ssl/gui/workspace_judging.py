@@ -47,7 +47,7 @@ class JudgingActions(StudyActions):
         self.navigator.moved.connect(self.place_desk.moved)
         self.review.history_clicked.connect(self.show_history)
         self.review.subject_clicked.connect(self.ask_subject)
-        self.review.reasons_clicked.connect(self.ask_reasons)
+        self.review.reasons.change_clicked.connect(self.ask_reasons)
         self.review.tour_clicked.connect(self.start_tour)
         self.models.case_chosen.connect(self.show_compared)
         self.models.left_out_chosen.connect(self._open_from_queue)
@@ -159,7 +159,7 @@ class JudgingActions(StudyActions):
         )
         dialog.exec()
         dialog.deleteLater()
-        self.review.set_reasons(study.reject_reasons)
+        self.review.reasons.offer(study.reject_reasons)
         self.review.places.set_reasons(study.reject_reasons)
 
     # -- history -------------------------------------------------------------------------------------------------

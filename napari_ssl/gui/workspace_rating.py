@@ -238,7 +238,7 @@ class RatingActions(CaseActions):
     def choose_digit(self, digit: int) -> bool:
         """Rate while rating, else choose the reason of a rejection; returns whether the digit meant something."""
         if not self.is_rating:
-            return self.review.choose_reason(digit)
+            return self.review.reasons.choose(digit)
         if digit > 4 or self.reviewer.session.seconds < TOO_SOON_S:
             return False
         return self.rate(digit)

@@ -125,7 +125,7 @@ class StudyActions(RatingActions):
         self._follow_editing()
         reviewer.rules.failed.connect(lambda text: self.findings.clear(f"The rules could not be asked. {text}"))
         self.viewer.title = f"napari-ssl · {study.name}"
-        self.review.set_reasons(study.reject_reasons)
+        self.review.reasons.offer(study.reject_reasons)
         self.review.tools.set_scheme(study.label_scheme)
         self.review.show_nothing("Choose a case in the queue.")
         self.review.set_study_open(True)

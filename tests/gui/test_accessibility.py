@@ -115,7 +115,7 @@ def _start_page(holder: QWidget) -> QWidget:
 
 def _review(_holder: QWidget) -> QWidget:
     panel = ReviewPanel(KeyTable())
-    panel.set_reasons(("LV wrong", "Other"))
+    panel.reasons.offer(("LV wrong", "Other"))
     return panel
 
 
