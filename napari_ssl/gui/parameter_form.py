@@ -135,7 +135,7 @@ class ParameterForm(QWidget):
                 value = values.get(name, row.info.default)
                 row.editor.set_value(value)
                 row.set_preset_value(value)
-                self._check(name)
+            self._check()
         finally:
             self._filling = False
 
@@ -160,18 +160,36 @@ class ParameterForm(QWidget):
             self._check(name)
             self.changed.emit()
 
-    def _check(self, name: str) -> None:
-        row = self._rows[name]
+    def _check(self, edited: str = "") -> None:
+        """Say under the fields what is wrong.
+
+        Values count together, as when folds and teachers are both lowered. What is wrong is told under the field whose
+        value the preset's others do not go with, else where it was told before or under the one that was edited last.
+        """
+        values = self.values()
+        problem, blamed = self._problem(values), {}
+        if problem:
+            presets = {n: row.preset_value for n, row in self._rows.items()}
+            changed = {n: value for n, value in values.items() if value != presets[n]}
+            blamed = {n: found for n, value in changed.items() if (found := self._problem({**presets, n: value}))}
+            told = [n for n, row in self._rows.items() if row.error.text()]
+            blamed = blamed or dict.fromkeys(told or [edited], problem)
+        for name, row in self._rows.items():
+            if self._filling or row.error.text() or name in blamed:
+                row.show_error(blamed.get(name, ""), colours_of(self).bad)
+            row.mark_changed()
+
+    def _problem(self, values: Mapping[str, Any]) -> str:
+        """Return what is wrong with values for the whole form, in words; empty when they can be used."""
         try:
-            if isinstance(row.editor, LengthEditor):
-                Duration.parse(row.editor.value())
-            from_mapping(self._type, {name: row.editor.value()})
-            problem = ""
+            for name, row in self._rows.items():
+                if isinstance(row.editor, LengthEditor):
+                    Duration.parse(values[name])
+            from_mapping(self._type, values)
         except CatalogueError as error:
             problem = str(error).partition("): ")[2] or str(error)
-            problem = problem[0].upper() + problem[1:]
-        row.show_error(problem, colours_of(self).bad)
-        row.mark_changed()
+            return problem[0].upper() + problem[1:]
+        return ""
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)

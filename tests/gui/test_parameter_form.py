@@ -61,6 +61,27 @@ def test_a_value_beyond_its_limits_is_told_under_the_field(qtbot, form):
     assert form.errors() == {}
 
 
+def test_values_that_depend_on_one_another_are_checked_together(qtbot):
+    """Two folds were refused for the three teachers of the default, whatever the form said about teachers."""
+    entry = STRATEGIES["teacher-student"]
+    form = ParameterForm()
+    qtbot.addWidget(form)
+    form.set_type(entry.parameters, preset_values(entry, "quick", {}), ())
+    form.editor("folds").set_value(2)
+    assert form.errors() == {"folds": "Best must not be more than folds, which is 2; got 3"}
+    form.editor("best").set_value(1)
+    assert form.errors() == {}
+    form.editor("folds").set_value(3)
+    form.editor("best").set_value(4)  # the default has five folds, this form three
+    assert list(form.errors()) == ["best"]
+    form.set_type(entry.parameters, preset_values(entry, "paper", {}), ())
+    form.editor("folds").set_value(4)
+    form.editor("best").set_value(5)  # each would do beside the other's preset
+    assert list(form.errors()) == ["best"]
+    form.editor("beta").set_value(0.5)  # has nothing to do with it
+    assert list(form.errors()) == ["best"]
+
+
 def test_a_length_of_training_is_a_number_and_a_unit(qtbot, form):
     editor = form.editor("initial")
     type_into(qtbot, editor.amount, "12")
