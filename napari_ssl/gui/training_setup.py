@@ -254,13 +254,8 @@ class TrainingSetup(QWidget):
     def show_counts(self, counts: TrainingSetCounts | None) -> None:
         """Show what would enter a training now; None while it is not known."""
         self._counts = counts
-        for name, (number, caption) in self._count_labels.items():
+        for name, (number, _) in self._count_labels.items():
             number.setText("–" if counts is None else str(getattr(counts, name)))
-            unused = name == "unlabelled" and not self.entry.uses_unlabelled
-            caption.setEnabled(not unused)
-            number.setEnabled(not unused)
-            if name == "unlabelled":
-                caption.setText("Unlabelled (unused)" if unused else "Unlabelled")
         self._refresh_start()
 
     def why_not(self) -> str:
@@ -272,7 +267,7 @@ class TrainingSetup(QWidget):
         counts = self._counts
         if counts.labelled + counts.accepted + counts.corrected == 0:
             return "No case with labels to learn from: import cases with labels, or accept or correct proposals first."
-        if self.entry.uses_unlabelled and counts.unlabelled == 0:
+        if self._learns_from_unlabelled and counts.unlabelled == 0:
             return (
                 "This strategy also learns from unlabelled cases and there is none: import images or choose Supervised."
             )
@@ -283,6 +278,10 @@ class TrainingSetup(QWidget):
         if problems:
             return f"{len(problems)} parameter{'s' if len(problems) > 1 else ''} cannot be used as written; see below."
         return ""
+
+    @property
+    def _learns_from_unlabelled(self) -> bool:
+        return self.entry.learns_from_unlabelled(self.form.values())
 
     def _why_not_network(self) -> str:
         network = DEPLOYABLE[self.network.currentData()]
@@ -344,6 +343,10 @@ class TrainingSetup(QWidget):
 
     def _refresh_start(self) -> None:
         self.changed.emit()
+        number, caption = self._count_labels["unlabelled"]
+        caption.setText("Unlabelled" if self._learns_from_unlabelled else "Unlabelled (unused)")
+        for label in (number, caption):
+            label.setEnabled(self._learns_from_unlabelled)
         brought = self.entry.preset_preprocessing.get(self.preset.currentData() or "", {})
         text = begins_with(
             self._start, self.network.currentData(), self.network_form.values(), self._preprocessing, brought

@@ -61,15 +61,13 @@ Departures
 from __future__ import annotations
 
 from napari_ssl.core.catalogue import CRFParameters
-from napari_ssl.core.catalogue.asdnet import AsdNetParameters
+from napari_ssl.core.catalogue.asdnet import SUPERVISED_ARMS, AsdNetParameters
 from napari_ssl.core.duration import Duration
 from napari_ssl.strategies.asdnet_methods import AdversarialMethod, AttentionMethod, EmbeddingMethod
 from napari_ssl.strategies.items import ItemSet
 from napari_ssl.strategies.lab import Lab, Theta
 
 __all__ = ["AsdNet"]
-
-_SUPERVISED = ("dice", "attention", "attention+cnn", "attention+fcn")
 
 
 class AsdNet:
@@ -82,7 +80,7 @@ class AsdNet:
         """Train by the arm."""
         p = self.parameters
         unlabelled = lab.choose_frames(lab.unlabelled, p.frames_per_case)
-        if p.arm not in _SUPERVISED and not len(unlabelled):
+        if p.arm not in SUPERVISED_ARMS and not len(unlabelled):
             lab.notice(f"no unlabelled case for arm {p.arm}: it learns from the labelled ones alone")
         warm = lab.begin_with_start(p.warm_start)
         if p.arm == "semi-fcn":
@@ -107,7 +105,7 @@ class AsdNet:
             return EmbeddingMethod(p, beta=p.beta, initialise=initialise, n_unlabelled=n_unlabelled)
         if p.arm in ("dice", "attention", "semi-fcn"):
             return AttentionMethod(p, beta=0.0 if p.arm == "dice" else p.beta, initialise=initialise)
-        is_semi = p.arm not in _SUPERVISED
+        is_semi = p.arm not in SUPERVISED_ARMS
         return AdversarialMethod(
             p,
             beta=p.beta,

@@ -45,13 +45,12 @@ from __future__ import annotations
 import numpy as np
 
 from napari_ssl.core.catalogue import CRFParameters
-from napari_ssl.core.catalogue.semi_qc_seg import SemiQcSegParameters
+from napari_ssl.core.catalogue.semi_qc_seg import SUPERVISED_ARMS, SemiQcSegParameters
 from napari_ssl.strategies.items import ItemSet
 from napari_ssl.strategies.lab import Lab, Theta
 
 __all__ = ["SemiQcSeg", "share_of_subjects"]
 
-_SUPERVISED_ARMS = ("full", "half")
 _OTHER = 2
 """Which random weights the second network begins with."""
 
@@ -79,8 +78,8 @@ class SemiQcSeg:
         if p.arm == "half" and len(labelled) == len(lab.labelled):
             lab.notice("arm half learns from every labelled case, as arm full; give a labelled_share below 1")
         pool = lab.choose_frames(lab.unlabelled, p.frames_per_case)
-        rounds = 0 if p.arm in _SUPERVISED_ARMS or not len(pool) else p.rounds
-        if rounds < p.rounds and p.arm not in _SUPERVISED_ARMS:
+        rounds = 0 if p.arm in SUPERVISED_ARMS or not len(pool) else p.rounds
+        if rounds < p.rounds and p.arm not in SUPERVISED_ARMS:
             lab.notice("no unlabelled case: training on the labelled ones alone")
         warm = lab.begin_with_start(p.warm_start)
         asks_rival = p.arm == "qc" and p.evidence != "curves" and rounds > 0

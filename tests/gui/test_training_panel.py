@@ -77,6 +77,26 @@ def test_what_will_enter_is_counted(qtbot, panel, study, runner):
     assert panel.setup.start_button.isEnabled()
 
 
+@pytest.mark.parametrize(
+    ("strategy", "supervised", "other"),
+    [("asdnet", "attention+fcn", "proposed"), ("semi-qc-seg", "half", "without-qc")],
+)
+def test_an_arm_that_learns_from_labels_alone_starts_without_unlabelled_cases(
+    qtbot, panel, tmp_path, strategy, supervised, other
+):
+    with make_study(tmp_path / "labelled", labelled=2, unlabelled=0) as labelled:
+        show(qtbot, panel, labelled, FakeRunner(labelled.folder))
+        setup = panel.setup
+        setup.strategy.setCurrentIndex(setup.strategy.findData(strategy))
+        arm = setup.form.editor("arm")
+        arm.setCurrentText(other)
+        assert not setup.start_button.isEnabled() and "there is none" in setup.reason.text()
+        arm.setCurrentText(supervised)
+        assert setup.start_button.isEnabled()
+        assert setup._count_labels["unlabelled"][1].text() == "Unlabelled (unused)"
+        panel.close_panel()
+
+
 def test_a_study_without_labels_says_what_to_do(qtbot, panel, tmp_path):
     with make_study(tmp_path / "bare", labelled=0) as bare:
         show(qtbot, panel, bare, FakeRunner(bare.folder))

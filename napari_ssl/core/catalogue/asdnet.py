@@ -8,7 +8,7 @@ from napari_ssl.core.catalogue.base import FitParameters, StrategyEntry
 from napari_ssl.core.duration import Duration
 from napari_ssl.core.parameters import parameter, validate
 
-__all__ = ["ARMS", "ENTRY", "AsdNetParameters"]
+__all__ = ["ARMS", "ENTRY", "SUPERVISED_ARMS", "AsdNetParameters"]
 
 _NIE = "Nie et al., MICCAI 2018"
 _HUNG = "Hung et al., BMVC 2018 (public reference)"
@@ -25,6 +25,8 @@ ARMS = (
     "proposed",
 )
 """Rows of the paper's Table 2; V-Net and SVNet are networks."""
+
+SUPERVISED_ARMS = ("dice", "attention", "attention+cnn", "attention+fcn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,7 @@ ENTRY = StrategyEntry(
     module="napari_ssl.strategies.asdnet:AsdNet",
     network="res-unet",
     uses_unlabelled=True,
+    supervised_arms=SUPERVISED_ARMS,
     preset_network={"paper": "svnet", "paper-2d": "svnet"},
     preset_preprocessing={"paper": {"dimensions": 3, "crop_yx": (64, 64), "patch_z": 16}},
     presets={

@@ -160,7 +160,8 @@ class StrategyEntry:
     """One training strategy. `module` names a class with ``run(self, lab)``, made with its parameters.
 
     A preset may also bring a network and values of `napari_ssl.core.preprocessing.Preprocessing` that differ from the
-    study's. `budget` says how a comparison divides a total of steps among the duration parameters
+    study's. `supervised_arms` are values of the parameter ``arm`` that leave the unlabelled cases alone.
+    `budget` says how a comparison divides a total of steps among the duration parameters
     (`napari_ssl.core.catalogue.budget`).
     """
 
@@ -173,10 +174,15 @@ class StrategyEntry:
     network: str
     uses_unlabelled: bool
     uses_qc: bool = False
+    supervised_arms: tuple[str, ...] = ()
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preset_network: Mapping[str, str] = field(default_factory=dict)
     preset_preprocessing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     budget: Mapping[str, Share] = field(default_factory=dict)
+
+    def learns_from_unlabelled(self, values: Mapping[str, Any]) -> bool:
+        """Whether unlabelled cases take part with these parameter values."""
+        return self.uses_unlabelled and values.get("arm") not in self.supervised_arms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

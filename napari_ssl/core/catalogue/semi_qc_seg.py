@@ -8,7 +8,9 @@ from napari_ssl.core.catalogue.base import FitParameters, Share, StrategyEntry
 from napari_ssl.core.duration import Duration
 from napari_ssl.core.parameters import parameter, validate
 
-__all__ = ["ENTRY", "SemiQcSegParameters"]
+__all__ = ["ENTRY", "SUPERVISED_ARMS", "SemiQcSegParameters"]
+
+SUPERVISED_ARMS = ("full", "half")
 
 _PAPER = "Ruijsink et al. 2020"
 
@@ -73,6 +75,7 @@ ENTRY = StrategyEntry(
     module="napari_ssl.strategies.semi_qc_seg:SemiQcSeg",
     network="res-unet",
     uses_unlabelled=True,
+    supervised_arms=SUPERVISED_ARMS,
     uses_qc=True,
     budget={"duration": Share(fraction=1.0)},
     presets={
