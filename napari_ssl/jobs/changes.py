@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_ssl.core.job import Event, EventKind, Job, JobState
+from napari_ssl.core.job import Emit, Event, EventKind, Job, JobKind, JobState
 from napari_ssl.errors import JobError, StorageError
 from napari_ssl.jobs.attempts import MAX_ATTEMPTS, n_fruitless
 from napari_ssl.jobs.control import Request, RequestKind, clear_request, lease, read_request
@@ -21,12 +21,13 @@ _IN_TRANSIT_S = 5.0
 _UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.INTERRUPTED)
 
 
-def adopt_result(study: Study, run_folder: Path, result: dict[str, Any]) -> None:
-    """Take what the run has made into the study, and tell what has got worse with it."""
+def adopt_result(study: Study, run_folder: Path, result: dict[str, Any], tell: Emit | None = None) -> None:
+    """Take what the run has made into the study, and tell what has got worse with it, `tell` writing it down."""
     spec = read_spec(run_folder)
+    tell = tell or EventWriter(run_folder).append
     for message in program(kind_of(spec)).adopt(study, spec, result, run_folder) or ():
         with suppress(StorageError):  # the disk is full: the study has it
-            EventWriter(run_folder).append(Event(kind=EventKind.NOTICE, data={"message": message, "alarm": True}))
+            tell(Event(kind=EventKind.NOTICE, data={"message": message, "alarm": True}))
 
 
 def adopt_parked(study: Study, run_folder: Path) -> None:
@@ -89,7 +90,7 @@ def _pause_foreground(study: Study, job: Job, run_folder: Path) -> bool:
 
     Nor does a batch of a cohort, which would be labelled twice: its cohort finds it and goes on with it.
     """
-    mark, part = run_folder / FOREGROUND_MARK, is_batch(run_folder)
+    mark, part = run_folder / FOREGROUND_MARK, job.kind is JobKind.PREDICT and is_batch(run_folder)
     if not part and not (mark.exists() and job.state is JobState.RUNNING):
         return False
     message = "The command that ran it has ended; resume it here, or give the same command again."

@@ -34,10 +34,10 @@ def run_elsewhere(study: Study, job_id: str, emit: Emit, should_stop: ShouldStop
 
     run_folder = study.job_folder(job_id)
     clear_request(run_folder)
-    given_up = study.job(job_id).state is JobState.FAILED
-    if given_up:  # the same command again is a person's wish for new attempts
+    anew = study.job(job_id).state in (JobState.FAILED, JobState.PAUSED)
+    if anew:  # the same command again is a person's wish for new attempts; those that were stopped were not lost
         forget_attempts(run_folder)
-    study.update_job(job_id, state=JobState.QUEUED, message="Handed over", attempts=0 if given_up else None)
+    study.update_job(job_id, state=JobState.QUEUED, message="Handed over", attempts=0 if anew else None)
     reader = EventReader(run_folder, from_end=True)
     thread = threading.Thread(target=supervise, args=(str(study.folder), job_id), name=f"supervise {job_id}")
     thread.start()
@@ -69,10 +69,11 @@ def run_elsewhere(study: Study, job_id: str, emit: Emit, should_stop: ShouldStop
 
 
 def _pass_on(reader: EventReader, emit: Emit) -> Event | None:
+    """Pass on what was told; return the last that is no notice: those of the adoption come after the end."""
     last = None
     for event in reader.read_new():
         emit(event)
-        last = event
+        last = last if event.kind is EventKind.NOTICE else event
     return last
 
 

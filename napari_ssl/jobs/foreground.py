@@ -11,7 +11,7 @@ from napari_ssl.core.job import Emit, Event, EventKind, Job, JobState, ShouldSto
 from napari_ssl.errors import JobError, NapariSslError, SpecError
 from napari_ssl.jobs.changes import FOREGROUND_MARK, adopt_parked, adopt_result, end_on_request
 from napari_ssl.jobs.child import Outcome, perform
-from napari_ssl.jobs.control import RequestWatch, clear_request, lease, read_request
+from napari_ssl.jobs.control import RequestKind, RequestWatch, clear_request, lease, read_request
 from napari_ssl.jobs.elsewhere import run_elsewhere
 from napari_ssl.jobs.events import EVENTS_FILE, EventWriter
 from napari_ssl.jobs.failures import describe
@@ -43,7 +43,7 @@ def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> d
     KeyboardInterrupt
         It was stopped, by `should_stop` or Ctrl-C; the same call goes on from the checkpoint.
     JobError
-        The run is parked for review, or is at work in another process.
+        The run is parked for review, was cancelled in a window, or is at work in another process.
     NapariSslError
         Whatever went wrong, in words.
     """
@@ -71,10 +71,12 @@ def run_here(study: Study, spec: Spec, emit: Emit, should_stop: ShouldStop) -> d
         mark.touch()
         try:
             outcome = perform(spec, run_folder, tell, asked_from_anywhere, attempt=job.attempts + 1)
-            return _conclude(study, job, outcome)
+            return _conclude(study, job, outcome, tell)
         except KeyboardInterrupt:
             if (request := read_request(run_folder)) is not None:
                 end_on_request(study, job.id, run_folder, request)
+                if request.kind is RequestKind.CANCEL:  # the same order begins anew
+                    raise _cancelled(study, job) from None
             else:
                 message = "Stopped; the same order goes on from the last checkpoint"
                 study.update_job(job.id, state=JobState.PAUSED, message=message)
@@ -109,11 +111,18 @@ def _parked(study: Study, job: Job, why: object) -> JobError:
     )
 
 
-def _conclude(study: Study, job: Job, outcome: Outcome) -> dict[str, Any]:
+def _cancelled(study: Study, job: Job) -> JobError:
+    return JobError(
+        f"job {job.id} was stopped for good, in a window or with 'napari-ssl jobs cancel'; "
+        f"'napari-ssl jobs resume {study.folder} {job.id}' goes on from its last checkpoint"
+    )
+
+
+def _conclude(study: Study, job: Job, outcome: Outcome, tell: Emit) -> dict[str, Any]:
     """Return the result of a run that is done; record and raise any other end."""
     run_folder = study.job_folder(job.id)
     if outcome.state is JobState.DONE and outcome.result is not None:
-        adopt_result(study, run_folder, outcome.result)
+        adopt_result(study, run_folder, outcome.result, tell)
         study.update_job(job.id, state=JobState.DONE, progress=1.0, message="Done")
         return outcome.result
     if outcome.state is JobState.PAUSED:

@@ -78,10 +78,11 @@ def _progress(state, orders):
     return Event(kind=EventKind.PROGRESS, data=data)
 
 
-def adopt(study, spec, result, run_folder) -> None:
+def adopt(study, spec, result, run_folder) -> tuple[str, ...]:
     if spec.crf.get("adopt_fails"):
         raise OSError(28, "No space left on device", str(study.folder))
     (study.folder / f"adopted-{run_folder.name}.json").write_text(json.dumps(result))
+    return (spec.crf["alarm"],) if "alarm" in spec.crf else ()
 
 
 def adopt_parked(study, spec, run_folder) -> None:

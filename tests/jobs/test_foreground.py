@@ -112,8 +112,11 @@ def test_a_command_that_was_killed_leaves_a_paused_run_that_no_engine_takes_up(s
     assert len(study.jobs()) == 1
 
 
-@pytest.mark.parametrize(("kind", "state"), [("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)])
-def test_a_window_stops_and_pauses_what_a_command_runs(study, order, kind, state, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "state", "error"),
+    [("cancel", JobState.CANCELLED, JobError), ("pause", JobState.PAUSED, KeyboardInterrupt)],
+)
+def test_a_window_stops_and_pauses_what_a_command_runs(study, order, kind, state, error, monkeypatch):
     monkeypatch.setattr(control, "_LOOK_S", 0.0)
 
     def ask(event):
@@ -121,9 +124,10 @@ def test_a_window_stops_and_pauses_what_a_command_runs(study, order, kind, state
             with Runner(study.folder) as runner:
                 getattr(runner, kind)(study.jobs()[0].id)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error) as ended:
         run_here(study, order(count=50, step_s=0), ask, lambda: False)
     (job,) = study.jobs()
+    assert f"jobs resume {study.folder} {job.id}" in str(ended.value) or error is KeyboardInterrupt
     assert job.state is state and control.read_request(study.job_folder(job.id)) is None
     assert len([e for e in read_events(study.job_folder(job.id)) if e.kind is EventKind.CHECKPOINT]) < 50
 
@@ -133,3 +137,10 @@ def test_what_was_asked_of_an_earlier_run_does_not_stop_the_next(study, order):
     study.update_job(job.id, state=JobState.PAUSED)
     control.write_request(study.job_folder(job.id), control.Request(kind=control.RequestKind.PAUSE))
     assert run_here(study, order(count=2, step_s=0), lambda event: None, lambda: False)["n"] == 2
+
+
+def test_an_alarm_that_comes_with_the_result_is_told_to_who_ordered_it(study, order):
+    told = []
+    result = run_here(study, order(count=1, step_s=0, alarm="Dice fell"), told.append, lambda: False)
+    assert result["n"] == 1 and told[-1].data == {"message": "Dice fell", "alarm": True}
+    assert read_events(study.job_folder(study.jobs()[0].id))[-1].data["message"] == "Dice fell"

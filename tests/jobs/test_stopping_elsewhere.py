@@ -50,9 +50,18 @@ def test_a_case_that_takes_long_is_ended_and_not_waited_for(server, study, with_
     assert job.state is JobState.PAUSED and read_request(study.job_folder(job.id)) is None
 
 
-def test_a_command_that_is_given_again_after_it_was_given_up_tries_three_times_more(server, study, with_image):
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.PAUSED])
+def test_a_command_that_is_given_again_after_it_was_given_up_or_stopped_tries_three_times_more(
+    server, study, with_image, state
+):
     spec = with_image(count=2, step_s=0)
     job = study.create_job("predict", spec.to_dict())
-    study.update_job(job.id, state=JobState.FAILED, attempts=3)
+    study.update_job(job.id, state=state, attempts=3)
     assert run_here(study, spec, lambda event: None, lambda: False)["n"] == 2
     assert study.job(job.id).attempts == 1
+
+
+def test_an_alarm_after_the_result_does_not_hide_it(server, study, with_image):
+    told = []
+    assert run_here(study, with_image(count=1, step_s=0, alarm="Dice fell"), told.append, lambda: False)["n"] == 1
+    assert told[-1].data["message"] == "Dice fell"
