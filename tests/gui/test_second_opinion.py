@@ -12,6 +12,7 @@ from napari_ssl.gui.bridge import JobBridge
 from napari_ssl.gui.labelling_run import LabellingRun
 from napari_ssl.gui.models_panel import ModelsPanel
 from napari_ssl.gui.second_opinion import SecondOpinion
+from napari_ssl.jobs import cohort_job
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_ticked_box_lets_the_other_model_label_too(qtbot, study, monkeypatch):
         orders.append(arguments)
         raise rounds.StoppedByRequest
 
-    monkeypatch.setattr(rounds, "prediction_spec", order)
+    monkeypatch.setattr(cohort_job, "prediction_spec", order)
     first, second = study.models()
     monkeypatch.setattr(type(study), "models", lambda _self: [first, dataclasses.replace(second, parents=())])
     panel = ModelsPanel()
