@@ -42,6 +42,7 @@ _ACKNOWLEDGED = {
     "cancel": "Asked to stop.",
 }
 _HEADINGS = ("Job", "State", "Done", "Attempts", "Message")
+_ROWS_MEASURED = 50
 
 
 class EngineDialog(QDialog):
@@ -102,8 +103,10 @@ class EngineDialog(QDialog):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.verticalHeader().hide()
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setStretchLastSection(True)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)  # else each cell that is set measures all
+        header.setResizeContentsPrecision(_ROWS_MEASURED)
+        header.setStretchLastSection(True)
         self.table.setAccessibleName("Jobs, newest first")
         self.table.itemSelectionChanged.connect(self._ask_for_details)
         self.details = QPlainTextEdit()
@@ -147,20 +150,28 @@ class EngineDialog(QDialog):
         return self._jobs[rows[0].row()] if rows and rows[0].row() < len(self._jobs) else None
 
     def _take_jobs(self, jobs: list[Job]) -> None:
-        before = self.chosen
-        self._jobs = list(reversed(jobs))
+        before, shown, self._jobs = self.chosen, self._jobs, list(reversed(jobs))
+        if len(self._jobs) < len(shown):
+            shown = []
+        n_new = len(self._jobs) - len(shown)
         self.table.blockSignals(True)
-        self.table.setRowCount(len(self._jobs))
+        self.table.setRowCount(len(shown))
+        self.table.model().insertRows(0, n_new)
         for row, job in enumerate(self._jobs):
-            for place, text in enumerate(job_cells(job)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(text)
-                item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-                self.table.setItem(row, place, item)
+            if row < n_new or job != shown[row - n_new]:  # of a cohort there are hundreds of batches
+                self._show_row(row, job)
             if (before is None and row == 0) or (before is not None and job.id == before.id):
                 self.table.selectRow(row)
+        self.table.resizeColumnsToContents()
         self.table.blockSignals(False)
         self._ask_for_details()
+
+    def _show_row(self, row: int, job: Job) -> None:
+        for place, text in enumerate(job_cells(job)):
+            item = QTableWidgetItem(text)
+            item.setToolTip(text)
+            item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+            self.table.setItem(row, place, item)
 
     def _ask_for_details(self) -> None:
         self._refresh()

@@ -155,3 +155,27 @@ def test_kubernetes_needs_an_image(qtbot, dialog):
     form.use_button.click()
     qtbot.waitUntil(lambda: form.place.text() == "Jobs run on Kubernetes, namespace default", timeout=20_000)
     assert place.place_in_use() == Kubernetes(image="registry.lab/napari-ssl:1")
+
+
+def test_of_hundreds_of_batches_only_what_changed_is_written_anew(dialog, monkeypatch):
+    jobs = [job(f"job{n}", JobState.DONE) for n in range(300)]
+    dialog._bridge.jobs_changed.emit(jobs)
+    dialog.table.selectRow(299)
+    written, write = [], dialog._show_row
+    monkeypatch.setattr(dialog, "_show_row", lambda row, job: (written.append(job.id), write(row, job)))
+    jobs = [*jobs[:-1], job("job299", JobState.FAILED), job("job300", JobState.QUEUED)]
+    dialog._bridge.jobs_changed.emit(jobs)
+    assert written == ["job300", "job299"] and dialog.chosen.id == "job0"
+    states = [dialog.table.item(row, 1).text() for row in range(dialog.table.rowCount())]
+    assert states == [j.state.value for j in reversed(jobs)]
+    dialog._bridge.jobs_changed.emit(jobs[:2])
+    assert [dialog.table.item(row, 1).text() for row in range(dialog.table.rowCount())] == ["done"] * 2
+
+
+def test_a_cell_that_is_set_does_not_measure_its_column(dialog):
+    """With hundreds of jobs the window stood still for a minute."""
+    header = dialog.table.horizontalHeader()
+    automatic = header.ResizeMode.ResizeToContents
+    assert all(header.sectionResizeMode(place) != automatic for place in range(header.count()))
+    dialog._bridge.jobs_changed.emit([job("job1", JobState.DONE)])
+    assert dialog.table.columnWidth(0) >= dialog.table.sizeHintForColumn(0)
