@@ -19,6 +19,7 @@ from napari_ssl.study.study import Study
 __all__ = ["Ledger", "alone", "overtaken"]
 
 _PREDECESSOR_GRACE_S = 3.0
+_ASKED_AT_ONCE = 500
 
 
 class Ledger:
@@ -105,5 +106,8 @@ def alone(folder: Path, key: str) -> Iterator[None]:
 
 def overtaken(study: Study, model_id: str, done: Collection[str]) -> set[str]:
     """Return the cases among `done` that another model has labelled since, or that lost their proposal."""
-    newest = {case_id: made[-1].model_id for case_id, made in study.proposals_of(done).items()} if done else {}
-    return {case_id for case_id in done if newest.get(case_id) != model_id}
+    cases, others = iter(done), set()
+    while some := list(itertools.islice(cases, _ASKED_AT_ONCE)):  # proposals with their measures take room
+        made = study.proposals_of(some)
+        others.update(case_id for case_id in some if case_id not in made or made[case_id][-1].model_id != model_id)
+    return others

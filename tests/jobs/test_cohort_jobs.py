@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from napari_ssl.cli import main
 from napari_ssl.core.job import EventKind, JobState
 from napari_ssl.errors import JobError, StorageError
 from napari_ssl.jobs.cohort import CohortOrder, Ledger, label_cohort
+from napari_ssl.jobs.cohort_ledger import overtaken
 from napari_ssl.rounds import prediction_spec
 
 pytest.importorskip("torch")
@@ -216,3 +218,20 @@ def test_predict_tells_what_was_left_out_and_its_status_says_so(cohort):
     assert spoken.exit_code == 3 and "1 left out" in spoken.stdout and "c004: " in spoken.stdout
     assert "cases an hour" in spoken.stderr
     assert CliRunner().invoke(main, [*words, "--cases", "c000"]).exit_code == 0
+
+
+def test_proposals_of_a_large_cohort_are_asked_for_a_part_at_a_time():
+    """Each holds its measures, so that all at once would take the more memory the larger the cohort."""
+    asked = []
+
+    def proposals_of(cases):
+        asked.append(len(cases))
+        made = {c: [SimpleNamespace(model_id="m2"), SimpleNamespace(model_id="m1")] for c in cases}
+        made |= {"c7": made["c7"][:1]} if "c7" in made else {}
+        made.pop("c1999", None)
+        return made
+
+    done = [f"c{n}" for n in range(2000)]
+    assert overtaken(SimpleNamespace(proposals_of=proposals_of), "m1", done) == {"c7", "c1999"}
+    assert sum(asked) == 2000 and max(asked) <= 500
+    assert overtaken(SimpleNamespace(proposals_of=proposals_of), "m1", []) == set()
