@@ -41,16 +41,18 @@ class Ledger:
         for line in lines:
             try:
                 self._take(json.loads(line))
-            except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError):
                 continue  # half a line, or damaged: its cases are done again, or found in their runs
 
     def _take(self, entry: Mapping[str, Any]) -> None:
         if "begin" in entry:
-            self.begun = [str(case_id) for case_id in entry["begin"]]
-            self.sizes = [int(size) for size in entry.get("sizes", [len(self.begun)])]
+            begun = [str(case_id) for case_id in entry["begin"]]
+            sizes = [min(max(0, int(size)), len(begun)) for size in entry.get("sizes", [len(begun)])]
+            self.begun, self.sizes = begun, sizes
         elif "done" in entry:
+            failed = {str(k): str(v) for k, v in entry["failed"].items()}
             self.done.update(map(str, entry["done"]))
-            self.failed.update({str(k): str(v) for k, v in entry["failed"].items()})
+            self.failed.update(failed)
             self.begun, self.sizes = [], []
         elif "again" in entry:
             self.done.difference_update(map(str, entry["again"]))

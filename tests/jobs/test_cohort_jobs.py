@@ -220,6 +220,13 @@ def test_predict_tells_what_was_left_out_and_its_status_says_so(cohort):
     assert CliRunner().invoke(main, [*words, "--cases", "c000"]).exit_code == 0
 
 
+@pytest.mark.parametrize("sizes", ["[-1]", "[1e400]", "[99999999999999999999]", "[0]", "5"])
+def test_batches_of_a_damaged_size_are_under_way_once_or_not_at_all(tmp_path, sizes):
+    (tmp_path / "l.jsonl").write_text(f'{{"begin": ["a", "b"], "sizes": {sizes}}}\n{{"done": ["x"], "failed": 3}}\n')
+    again = Ledger(tmp_path / "l.jsonl")
+    assert again.under_way in ([], [["a", "b"]]) and not again.done
+
+
 def test_proposals_of_a_large_cohort_are_asked_for_a_part_at_a_time():
     """Each holds its measures, so that all at once would take the more memory the larger the cohort."""
     asked = []
