@@ -132,8 +132,10 @@ class LabellingRun(QWidget):
                 self._attach(min(reversed(alive), key=lambda job: self._kinds.index(job.kind.value)))
         for job in mine:
             if self._job is not None and job.id == self._job.id:
-                was_alive, self._job = self._job.state in _ALIVE, job
-                self._submitting = self._submitting and job.state not in _ALIVE
+                # A job that goes on may fail again before anybody has seen it alive.
+                was_alive = self._job.state in _ALIVE or (self._submitting and job.updated_at != self._job.updated_at)
+                self._job = job
+                self._submitting = self._submitting and job.state not in _ALIVE and not was_alive
                 if job.state is JobState.INTERRUPTED:
                     self.text.setText("The process was killed or lost; it resumes by itself.")
                 elif not job.state.is_over and job.message.startswith("Waits") and not self._asked_to_stop:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -133,6 +135,24 @@ def test_what_is_paused_is_not_followed_and_does_not_keep_anybody_from_relabelli
         assert over == [("cohort1", "Relabelling is paused. Paused; resume goes on from the last checkpoint")]
         runner.set_state("cohort1", JobState.RUNNING)  # resumed in the dialog of jobs
         qtbot.waitUntil(lambda: run.busy, timeout=WAIT_MS)
+        run.set_bridge(None)
+
+
+def test_a_job_that_goes_on_and_fails_at_once_does_not_keep_the_panel_waiting(qtbot, tmp_path):
+    with make_fake_study(tmp_path) as study:
+        runner, run, over = FakeRunner(study.folder), LabellingRun(), []
+        qtbot.addWidget(run)
+        run.over.connect(lambda job, text: over.append(text))
+        failed = runner.add_job("cohort1", "cohort", JobState.FAILED)
+        again = dataclasses.replace(
+            failed, updated_at=failed.updated_at + timedelta(seconds=9), message="Its order is lost"
+        )
+        runner.resume = lambda job_id: runner._jobs.update({job_id: again})
+        run.set_bridge(JobBridge(study.folder, run, make_runner=lambda f: runner))
+        run.go_on(failed)
+        assert run.busy
+        qtbot.waitUntil(lambda: not run.busy, timeout=WAIT_MS)
+        assert over == ["Relabelling failed. Its order is lost"]
         run.set_bridge(None)
 
 
