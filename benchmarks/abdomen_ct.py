@@ -40,8 +40,8 @@ ORGANS = (
     *("inferior_vena_cava", "portal_vein", "pancreas", "right_adrenal", "left_adrenal"),
 )
 LABELLED, UNLABELLED = ("image_11", "image_18"), ("image_5", "image_14")
-"""The volumes are windowed, each otherwise: after the papers' scaling (mean ± 3 SD) the liver has .74 of the range in 11
-and 14, .79 in 5, .85 in 18 and 24. Labels of 11 and 14 alone would teach nothing about the held-out 24."""
+"""The volumes are windowed, each otherwise: after the papers' scaling (mean ± 3 SD) the liver has .74 of the range in
+11 and 14, .79 in 5, .85 in 18 and 24. Labels of 11 and 14 alone would teach nothing about the held-out 24."""
 SMALL = {"swin-unet": {"embedding": 36}, "unet": {"channels": "12,24,48,96,192"}}
 COARSE = {"pixel_spacing_mm": 4.0, "crop_yx": (96, 96)}
 RATE = {"batch_size": 8, "learning_rate": 1e-3, "keep": "last"}

@@ -93,7 +93,11 @@ def main() -> None:
             compare(folder / "study", n, options, folder / f"labelled{n}")
             for n in (int(word) for word in options.labelled.split(","))
         ]
-    command = shlex.join(["python", "benchmarks/acdc_ed_es.py", "--data", "FOLDER", *sys.argv[3:]])
+    given = [
+        f"--{name}={getattr(options, name.replace('-', '_'))}"
+        for name in ("labelled", "iterations", "pixel-mm", "side")
+    ]
+    command = shlex.join(["python", "benchmarks/acdc_ed_es.py", "--data", "FOLDER", *given])
     text = "\n".join(["# ACDC, ED and ES with few labels", "", *parts, "```", command, "```", ""])
     if options.table:
         options.table.write_text(text, encoding="utf-8")

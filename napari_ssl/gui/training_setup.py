@@ -237,8 +237,8 @@ class TrainingSetup(QWidget):
             preset=self.preset.currentData(),
             overrides=self.form.overrides(),
             network_overrides=self.network_form.overrides(),
-            policy=self.policy.currentData() if self.entry.uses_unlabelled else "accept-all",
-            policy_parameters=self.policy_form.overrides() if self.entry.uses_unlabelled else {},
+            policy=self.policy.currentData() if self._learns_from_unlabelled else "accept-all",
+            policy_parameters=self.policy_form.overrides() if self._learns_from_unlabelled else {},
             device=self.processes.device_for(self.device.currentData()),
             processes=self.processes.number_for(self.device.currentData()),
             seed=self.seed.value(),
@@ -299,7 +299,7 @@ class TrainingSetup(QWidget):
     @property
     def asks_quality(self) -> bool:
         """Whether a QC classifier takes part in what is chosen."""
-        by_policy = self.entry.uses_unlabelled and self.policy.currentData() == "qc"
+        by_policy = self._learns_from_unlabelled and self.policy.currentData() == "qc"
         arm = self.form.values().get("arm")
         return by_policy or (self.entry.uses_qc and arm in (None, "qc"))
 

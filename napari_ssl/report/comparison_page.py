@@ -6,6 +6,7 @@ All is made from the document that `napari_ssl.rounds.comparison.compare` return
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def write_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
         A file cannot be written; what was there before is intact.
     """
     figures = folder / "figures"
-    _remove_figures(figures)
+    before = _drawn(figures)
     tables = write_tables(document, folder)
     page = Page(
         title=f"Comparison of {len(document['arms'])} arms on {document['study']}",
@@ -53,16 +54,19 @@ def write_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
         ],
         footer=f"napari-ssl {document['napari_ssl']}, {document['created_at']}",
     )
-    drawn = sorted(figures.glob("*.svg")) + sorted(figures.glob("*.png"))
-    return [write_page(page, folder / "comparison.html"), *tables, *drawn]
+    html = write_page(page, folder / "comparison.html")
+    for path, when in before.items():
+        if path.stat().st_mtime_ns == when:  # of an earlier plan that had more figures
+            with suppress(OSError):  # open in a viewer on Windows: it stays
+                path.unlink()
+    return [html, *tables, *sorted(_drawn(figures), key=lambda path: (path.suffix != ".svg", path))]
 
 
-def _remove_figures(figures: Path) -> None:
-    """Remove what an earlier comparison in this folder drew: another plan may have fewer figures."""
+def _drawn(figures: Path) -> dict[Path, int]:
+    """Return the figures of a comparison that are there, with the time that they were written, ns."""
     names = [*QUANTITIES, "change_of_dice", "dice_against_minutes", *(f"bland_altman_{index}" for index in INDICES)]
-    for name in names:
-        for end in ("svg", "png"):
-            (figures / f"{name}.{end}").unlink(missing_ok=True)
+    paths = [figures / f"{name}.{end}" for name in names for end in ("svg", "png")]
+    return {path: path.stat().st_mtime_ns for path in paths if path.exists()}
 
 
 def _subtitle(document: Mapping[str, Any]) -> str:

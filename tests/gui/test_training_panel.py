@@ -89,11 +89,14 @@ def test_an_arm_that_learns_from_labels_alone_starts_without_unlabelled_cases(
         setup = panel.setup
         setup.strategy.setCurrentIndex(setup.strategy.findData(strategy))
         arm = setup.form.editor("arm")
+        setup.policy.setCurrentIndex(setup.policy.findData("clinician"))
         arm.setCurrentText(other)
+        assert setup.order().policy == "clinician"
         assert not setup.start_button.isEnabled() and "there is none" in setup.reason.text()
         arm.setCurrentText(supervised)
         assert setup.start_button.isEnabled()
         assert setup._count_labels["unlabelled"][1].text() == "Unlabelled (unused)"
+        assert setup.order().policy == "accept-all"  # there is nothing to review
         panel.close_panel()
 
 
