@@ -225,7 +225,7 @@ class WorkspaceWidget(JudgingActions):
         step = self.navigator
         return {
             "accept": self.accept,
-            "reject": self.review.show_reasons,
+            "reject": self.ask_why_rejected,
             "save": self.save,
             "defer": self.defer,
             "take_back": self.take_back,

@@ -260,6 +260,13 @@ class JudgingActions(StudyActions):
             self.open_case(case_id)
         self.tabs.setCurrentWidget(self.review)
 
+    def ask_why_rejected(self) -> None:
+        """Ask for the reason where it can be read, whatever page is in front; a second time takes the question away."""
+        if self.tabs.currentWidget() is not self.review:
+            self.review.hide_reasons()
+            self.tabs.setCurrentWidget(self.review)
+        self.review.show_reasons()
+
     # -- getting about without a mouse ---------------------------------------------------------------------------
 
     def _show_tab(self, panel: QWidget) -> None:

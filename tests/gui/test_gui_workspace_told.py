@@ -59,6 +59,18 @@ def test_an_unreadable_image_is_told_and_the_review_goes_on(window, review_study
     assert not window.widget.start_page.isVisible()
 
 
+def test_r_asks_on_the_page_review_whatever_page_is_in_front(window, review_study):
+    tabs, review = window.widget.tabs, window.widget.review
+    tabs.setCurrentWidget(window.widget.training)
+    window.press(Qt.Key.Key_R)
+    assert tabs.currentWidget() is review and review.reasons.isVisible()
+    tabs.setCurrentWidget(window.widget.models)  # the question stays open behind it
+    window.press(Qt.Key.Key_R)
+    assert tabs.currentWidget() is review and review.reasons.isVisible()
+    window.press(Qt.Key.Key_R)
+    assert not review.reasons.isVisible() and not review_study.decisions("case0")
+
+
 def test_the_labels_of_an_unreadable_image_can_be_rejected(window, review_study):
     Path(review_study.case("case2").image_path).write_bytes(b"broken")
     window.widget.reviewer.loader.forget()
