@@ -47,8 +47,8 @@ class RejectReasons(QFrame):
         self._grid.addWidget(change, 2 + len(self._reasons) // 2, 0, 1, 2)
 
     def choose(self, digit: int) -> bool:
-        """Choose the reason of that digit while it is asked for; returns whether it was."""
-        if self.isHidden() or not 1 <= digit <= len(self._reasons):
+        """Choose the reason of that digit while it can be read; returns whether it could."""
+        if not self.isVisible() or not 1 <= digit <= len(self._reasons):
             return False
         self._choose(self._reasons[digit - 1])
         return True

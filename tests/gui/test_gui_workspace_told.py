@@ -65,6 +65,8 @@ def test_r_asks_on_the_page_review_whatever_page_is_in_front(window, review_stud
     window.press(Qt.Key.Key_R)
     assert tabs.currentWidget() is review and review.reasons.isVisible()
     tabs.setCurrentWidget(window.widget.models)  # the question stays open behind it
+    window.press(Qt.Key.Key_1)
+    assert not review_study.decisions("case0")
     window.press(Qt.Key.Key_R)
     assert tabs.currentWidget() is review and review.reasons.isVisible()
     window.press(Qt.Key.Key_R)
